@@ -18,10 +18,7 @@ FILE = "allowed.yaml"
 
 
 def read_allowed_texts(benchmarks: Path) -> pl.DataFrame:
-    """Return the shipped texts and the user's own, as `ALLOWED`.
-
-    Args:
-        benchmarks: The folder whose subfolders are the benchmarks.
+    """Return the shipped texts and the user's own, from the folder of the benchmarks, as `ALLOWED`.
 
     Raises:
         InfinityError: The user's file is not a mapping of names to texts.
@@ -35,15 +32,11 @@ def _read(file: Path) -> pl.DataFrame:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InfinityError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
-    listed = (
-        {name: [text] if isinstance(text, str) else text for name, text in content.items()}
-        if isinstance(content, dict)
-        else {"": [None]}
-    )
+    listed = content.items() if isinstance(content, dict) else [("", None)]
     lines = [
         (str(name), text, file.name)
-        for name, texts in listed.items()
-        for text in (texts if isinstance(texts, list) else [None])
+        for name, texts in listed
+        for text in (texts if isinstance(texts, list) else [texts])
     ]
     if not all(isinstance(text, str) for _, text, _ in lines):
         raise InfinityError(f"{file} must hold `name: text` lines, or a list of texts under a name.")

@@ -18,7 +18,6 @@ time, not a row.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -67,11 +66,7 @@ _HIT = ["row_id", "item_id", "part", "side", "rule"]
 
 
 def select_removals(matches: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows to be removed, each with its strongest evidence, sorted by row id.
-
-    Args:
-        matches: Lines of schema `MATCHES`.
-    """
+    """Return the rows to be removed by matches (`MATCHES`), each with its strongest evidence, sorted by row id."""
     removes = matches.filter(pl.col("verdict") == "removes").sort("row_id", *_ORDER)
     return removes.unique("row_id", keep="first", maintain_order=True)
 
@@ -80,19 +75,14 @@ class Gate:
     """Benchmark items, indexed for a rule.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow the prompt) and
-            `answer`.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
         rule: The definition of a hit, and its consequences.
         allowed: Widely quoted texts: a hit that depends on a stretch shared with one of them is excused.
     """
 
     def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Iterable[str] = ()):
         self._rule = rule
-        lengths = [
-            n
-            for n, on in ((rule.ngram, rule.ngram is not None), (rule.overlap_ngram, rule.overlap is not None))
-            if on and n
-        ]
+        lengths = [n for n in (rule.ngram, rule.overlap_ngram if rule.overlap is not None else None) if n]
         self._uses_runs = bool(lengths)
         self._shortest = min(lengths, default=rule.overlap_ngram)
         self._covers = rule.overlap_ngram if rule.overlap is not None else self._shortest
@@ -101,10 +91,7 @@ class Gate:
         self._index = Index(items, parts, self._shortest, rule.exact_words, list(allowed))
 
     def matches(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return all hits of rows on items, whatever their verdict.
-
-        Args:
-            rows: Columns row_id and messages.
+        """Return all hits of rows (row_id, messages) on items, whatever their verdict.
 
         Returns:
             Lines of schema `MATCHES`, at most `LINES_PER_ROW` per row, sorted by row id, the strongest first.
@@ -113,11 +100,7 @@ class Gate:
         return _bound(pl.concat([pl.DataFrame(schema=MATCHES), *chunks]))
 
     def hits(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows to be removed, as `select_removals` does.
-
-        Args:
-            rows: Columns row_id and messages.
-        """
+        """Return the rows (row_id, messages) to be removed, as `select_removals` does."""
         return select_removals(self.matches(rows))
 
     def _turns(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -140,22 +123,13 @@ class Gate:
         hits = pl.concat([self._find_exact(tokens), self._find_shared(tokens)])
         if hits.is_empty():
             return pl.DataFrame(schema=MATCHES)
-        at_turn = hits["text"]
-        at_part = hits["item_part"]
         placed = hits.with_columns(
-            *(turns[name].gather(at_turn) for name in ("row_id", "side", "turn")),
-            *(self._index.parts[name].gather(at_part) for name in ("benchmark", "item_id", "part")),
+            *turns.select("row_id", "side", "turn")[hits["text"]],
+            *self._index.parts.select("benchmark", "item_id", "part")[hits["item_part"]],
         )
-        removes = pl.any_horizontal(
-            (pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items()
-        )
-        verdict = (
-            pl.when("excused")
-            .then(pl.lit("excused"))
-            .when(removes)
-            .then(pl.lit("removes"))
-            .otherwise(pl.lit("reported"))
-        )
+        removing = ((pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items())
+        removes = pl.when(pl.any_horizontal(removing)).then(pl.lit("removes")).otherwise(pl.lit("reported"))
+        verdict = pl.when("excused").then(pl.lit("excused")).otherwise(removes)
         lines = _bound(placed.filter(_among(self._rule.sides)).with_columns(verdict.alias("verdict")))
         spans = [tokens.quote(*run) for run in lines.select("text", "start", "shared").iter_rows()]
         return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(MATCHES))
@@ -174,78 +148,52 @@ class Gate:
             return pl.DataFrame(schema=_HITS)
         runs = self._index.find_runs(tokens)
         while True:
-            firsts = np.flatnonzero(np.diff(runs[:, 0], prepend=-1) | np.diff(runs[:, 1], prepend=-1))
-            every, unexcused = (
-                self._apply_rules(runs, np.append(firsts, len(runs)), of_allowed) for of_allowed in (True, False)
-            )
-            fired = every.ngram | every.overlap
-            suspects = np.flatnonzero(np.repeat(fired, np.diff(np.append(firsts, len(runs)))))
+            begins = np.flatnonzero(np.diff(runs[:, 0], prepend=-1) | np.diff(runs[:, 1], prepend=-1))
+            firsts = np.append(begins, len(runs))
+            (share, every), (_, unexcused) = (self._apply_rules(runs, firsts, allowed) for allowed in (True, False))
+            fired = every["ngram"][0] | every["overlap"][0]
+            suspects = np.flatnonzero(np.repeat(fired, np.diff(firsts)))
             wrong = suspects[~self._index.confirm(runs[suspects], tokens)]
             if not len(wrong):
                 break
             runs = np.delete(runs, wrong, axis=0)
         hits = []
-        for rule in ("ngram", "overlap"):
-            fires, holds = getattr(every, rule), getattr(unexcused, rule)
-            evidence = np.where(holds, getattr(unexcused, f"{rule}_run"), getattr(every, f"{rule}_run"))
-            hits.append(_hits(rule, runs[evidence[fires]], every.share[fires], ~holds[fires]))
+        for rule, (fires, longest) in every.items():
+            holds, longest_unexcused = unexcused[rule]
+            evidence = np.where(holds, longest_unexcused, longest)
+            hits.append(_hits(rule, runs[evidence[fires]], share[fires], ~holds[fires]))
         return pl.concat(hits)
 
-    def _apply_rules(self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool) -> "_Fired":
-        """Apply the rules to pairs of a turn and a part.
+    def _apply_rules(
+        self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool
+    ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Apply the rules to pairs of a turn and a part. For the arguments see `kernels.measure`.
 
-        Args:
-            runs: Runs from `Index.find_runs`.
-            firsts: First run of each pair (pairs + 1 entries).
-            of_allowed: Whether runs inside an allowed text count.
+        Returns:
+            The share of the part's tokens, or of its head's if that is higher; by rule, whether it fires and the longest
+            run that shows it.
         """
         from infinity_assets.decontamination.kernels import measure
 
-        index = self._index
-        rule = self._rule
-        ends = index.tokens.scan.offsets[:-1] + index.heads
-        least = rule.min_words
+        index, rule, least = self._index, self._rule, self._rule.min_words
+        begins = index.tokens.scan.offsets[:-1]
         measured = measure(
-            runs,
-            firsts,
-            rule.ngram or 0,
-            least,
-            self._covers,
-            index.words_before,
-            ends,
-            index.allowed_until,
-            of_allowed,
-        )
+            runs, firsts, rule.ngram or 0, least, self._covers, index.words_before, begins + index.heads,
+            index.allowed_until, of_allowed,
+        )  # fmt: skip
         parts = runs[firsts[:-1], 1]
         share = np.zeros(len(parts))
         overlap = np.zeros(len(parts), bool)
-        begins = index.tokens.scan.offsets[:-1]
         for tokens, words, lengths in ((0, 1, index.tokens.lengths), (2, 3, index.heads)):
             covered, length = measured[:, tokens], lengths[parts]
             covered_share = covered / np.maximum(length, 1)
             words_in_part = (index.words_before[begins + lengths] - index.words_before[begins])[parts]
             if rule.overlap is not None:
                 enough = (covered >= rule.overlap_tokens) | (covered == length)
-                overlap |= (
-                    (covered_share > rule.overlap)
-                    & enough
-                    & (measured[:, words] >= np.minimum(np.maximum(words_in_part, 1), least))
-                )
+                enough &= measured[:, words] >= np.minimum(np.maximum(words_in_part, 1), least)
+                overlap |= (covered_share > rule.overlap) & enough
             share = np.maximum(share, covered_share)
-        return _Fired(measured[:, 4] >= 0, overlap, measured[:, 4], measured[:, 5], share)
-
-
-class _Fired(NamedTuple):
-    """The rules that fire, by pair of a turn and a part of an item."""
-
-    ngram: np.ndarray
-    overlap: np.ndarray
-    ngram_run: np.ndarray
-    """The longest run that is a hit by itself."""
-    overlap_run: np.ndarray
-    """The longest run."""
-    share: np.ndarray
-    """Share of the part's tokens, or of its head's if that is higher."""
+        return share, {"ngram": (measured[:, 4] >= 0, measured[:, 4]), "overlap": (overlap, measured[:, 5])}
 
 
 _HITS = pl.Schema(

@@ -33,11 +33,8 @@ class Tokens:
         data, where = to_utf8(scan.texts)
         kept = drop_option_letters(data, where, scan.hashes, scan.offsets, scan.starts, scan.ends, scan.wordy)
         n = int(kept[-1])
-        return cls(
-            TokenHashes(scan.hashes[:n], kept, scan.starts[:n], scan.ends[:n], scan.wordy[:n], scan.texts),
-            data,
-            where,
-        )
+        scan = TokenHashes(scan.hashes[:n], kept, scan.starts[:n], scan.ends[:n], scan.wordy[:n], scan.texts)
+        return cls(scan, data, where)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -51,13 +48,10 @@ class Tokens:
         from infinity_assets.decontamination.kernels import spell
 
         joined, begins = spell(self.data, self.where, texts, firsts, lengths, self.scan.starts, self.scan.ends)
-        written = pl.Series(
-            values=LargeStringArray.from_buffers(len(texts), py_buffer(begins), py_buffer(joined)), dtype=pl.String
-        )
+        written = LargeStringArray.from_buffers(len(texts), py_buffer(begins), py_buffer(joined))
+        lower = pl.Series(values=written, dtype=pl.String).str.to_lowercase()
         # Letters whose lower case depends on their context, treated as in `hash_tokens`.
-        return (
-            written.str.to_lowercase().str.replace_all("ς", "σ", literal=True).str.replace_all("i̇", "i", literal=True)
-        )
+        return lower.str.replace_all("ς", "σ", literal=True).str.replace_all("i̇", "i", literal=True)
 
     def quote(self, text: int, first: int, length: int) -> str:
         """Return a run as it stands in its text, cut if it is long."""
@@ -70,10 +64,8 @@ class Index:
     """The parts of items: questions and answers.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow the prompt) and
-            `answer`.
-        parts: Parts to index.
-        shortest: Length in tokens of the shortest run that is found.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
+        parts, shortest: Parts to index, and the length in tokens of the shortest run that is found.
         exact_words: Words of the shortest question that `find_equal` finds; two CJK characters count as a word.
         allowed: Widely quoted texts.
     """
@@ -89,11 +81,9 @@ class Index:
         """Return the runs that texts share with parts, by text and part: text, part, start, at, length."""
         from infinity_assets.decontamination.kernels import find_shared_runs
 
-        ours = self.tokens.scan
-        theirs = tokens.scan
-        runs = find_shared_runs(
-            theirs.hashes, theirs.offsets, self._shortest, *self._grams, ours.hashes, ours.offsets, self._part_of
-        )
+        ours, theirs = self.tokens.scan, tokens.scan
+        items = ours.hashes, ours.offsets, self._part_of
+        runs = find_shared_runs(theirs.hashes, theirs.offsets, self._shortest, *self._grams, *items)
         return runs[np.lexsort((runs[:, 3], runs[:, 1], runs[:, 0]))]
 
     def confirm(self, runs: np.ndarray, tokens: Tokens) -> np.ndarray:
@@ -155,9 +145,7 @@ class Index:
 
     @cached_property
     def _grams(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The arguments of `find_shared_runs`: bit filter, its size as a power of two, keys, the first place of each
-        key, places, and a mask of tokens that are places.
-        """
+        """The arguments of `find_shared_runs` from `words` to `begins`."""
         from infinity_assets.decontamination.kernels import build_bit_filter, hash_grams
 
         hashes, places = hash_grams(self.tokens.scan.hashes, self.tokens.scan.offsets, self._shortest)
@@ -193,14 +181,6 @@ def _parts(items: pl.DataFrame) -> pl.DataFrame:
             items = items.with_columns(pl.lit(None, dtype=dtype).alias(column))
     further = pl.col("further").list.drop_nulls().list.join("\n")
     whole = pl.concat_str("prompt", further, separator="\n", ignore_nulls=True)
-    question = items.select(
-        "benchmark", "item_id", pl.lit("question").alias("part"), whole.alias("text"), pl.col("prompt").alias("head")
-    )
-    answer = items.select(
-        "benchmark",
-        "item_id",
-        pl.lit("answer").alias("part"),
-        pl.col("answer").alias("text"),
-        pl.col("answer").alias("head"),
-    )
+    question = items.select("benchmark", "item_id", part=pl.lit("question"), text=whole, head="prompt")
+    answer = items.select("benchmark", "item_id", part=pl.lit("answer"), text="answer", head="answer")
     return pl.concat([question, answer]).with_columns(pl.col("text", "head").fill_null(""))

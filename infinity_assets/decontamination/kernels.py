@@ -28,32 +28,26 @@ def _previous_character(data, begin, place):
 
 @njit(nogil=True, cache=True)
 def _is_option_letter(data, begin, stop, start, end):
-    """Return whether the token is an option letter, from A to J: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]` at the start of a
-    word.
-
-    Signs may be full-width.
-    """
+    """Return whether the token is an option letter, A to J: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]`; signs may be wide."""
     if end - start != 1 or end >= stop:
         return False
     letter = data[start] | 0x20
     if letter < 97 or letter > 106:
         return False
     after = decode(data, end)[0]
-    if after >= 0xFF01 and after <= 0xFF5E:
+    if 0xFF01 <= after <= 0xFF5E:
         after -= 0xFEE0
-    if not (after == 41 or after == 46 or after == 58 or after == 93 or after == 0x3001):  # ) . : ] 、
+    if after not in (41, 46, 58, 93, 0x3001):  # ) . : ] 、
         return False
     before, place = _previous_character(data, begin, start)
     if before <= 32 or before == 0x3000:
         return True
-    if before >= 0xFF01 and before <= 0xFF5E:
+    if 0xFF01 <= before <= 0xFF5E:
         before -= 0xFEE0
     if before != 40 and before != 91:  # ( [
         return False
     further = _previous_character(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
-    return not (
-        48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93
-    )
+    return not (48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further in (95, 41, 93))
 
 
 @njit(nogil=True, cache=True)
@@ -144,18 +138,13 @@ def find_shared_runs(
     """Return all runs of at least n tokens that texts share with parts, by text.
 
     Args:
-        hashes: Tokens of the texts.
-        offsets: First token of each text.
+        hashes, offsets: Tokens of the texts, and the first of each text.
         n: Length of the shortest run.
-        words: Bit filter of the keys, from `build_bit_filter`.
-        bits: Size of the filter, as a power of two.
+        words, bits: Bit filter of the keys, from `build_bit_filter`, and its size as a power of two.
         keys: Hashes of all runs of n tokens of the parts, sorted, each once.
         firsts: First place of each key in `postings` (keys + 1 entries).
-        postings: Tokens of the parts at which a run with that hash begins.
-        begins: Mask of the tokens of the parts that are postings.
-        item_hashes: Tokens of the parts.
-        item_offsets: First token of each part.
-        part_of: Part of each token.
+        postings, begins: Tokens of the parts at which a run with that hash begins, and a mask of these tokens.
+        item_hashes, item_offsets, part_of: Tokens of the parts, the first of each part, and the part of each token.
 
     Returns:
         text, part, start, at, length of each run, int64.
@@ -179,13 +168,7 @@ def find_shared_runs(
             bit = h >> shift
             if not (words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
                 continue
-            low, top = 0, len(keys)
-            while low < top:
-                middle = (low + top) >> 1
-                if keys[middle] < h:
-                    low = middle + 1
-                else:
-                    top = middle
+            low = np.searchsorted(keys, h)
             if low == len(keys) or keys[low] != h:
                 continue
             start = token - n + 1
@@ -217,13 +200,8 @@ def find_shared_runs(
                     larger = np.empty((capacity, 5), np.int64)
                     larger[:count] = runs
                     runs = larger
-                runs[count, 0], runs[count, 1], runs[count, 2], runs[count, 3], runs[count, 4] = (
-                    text,
-                    part,
-                    start - back,
-                    at - back,
-                    length + back,
-                )
+                runs[count, 0], runs[count, 1] = text, part
+                runs[count, 2], runs[count, 3], runs[count, 4] = start - back, at - back, length + back
                 count += 1
     return runs[:count]
 
@@ -233,13 +211,10 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_
     """Return the tokens and words that the runs of each pair of text and part cover, and the longest runs.
 
     Args:
-        runs: Runs from `find_shared_runs`, sorted by text, part, at.
-        firsts: First run of each pair (pairs + 1 entries).
-        n: Length of a run that is a hit by itself; 0 if no run is.
-        min_words: Fewest words in such a run.
+        runs, firsts: Runs from `find_shared_runs`, by text, part, at; the first of each pair (pairs + 1 entries).
+        n, min_words: Length of a run that is a hit by itself (0 if no run is), and the fewest words in it.
         cover: Length of the shortest run that counts as covered.
-        words_before: Number of words before each token of the parts (tokens + 1 entries).
-        head_ends: End of the head of each part.
+        words_before, head_ends: Words before each token of the parts (tokens + 1 entries); end of each part's head.
         allowed_until: End of the allowed text around each token of the parts; the token itself if there is no such
             text.
         of_allowed: Whether runs inside an allowed text count. One or two tokens at either end may lie outside it: they
@@ -286,17 +261,12 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_
 
 @njit(nogil=True, cache=True)
 def spell(data, where, owners, firsts, lengths, starts, ends):
-    """Return the tokens of runs as text, with a space after each token, one run after another, and the offset of each
-    run.
+    """Return the tokens of runs as text, a space after each token, one run after another, and the offset of each run.
 
     Args:
-        data: Bytes of the texts.
-        where: Offset of each text in `data`.
-        owners: Text of each run.
-        firsts: First token of each run.
-        lengths: Number of tokens in each run.
-        starts: Start of each token in its text.
-        ends: End of each token in its text.
+        data, where: Bytes of the texts, and the offset of each text.
+        owners, firsts, lengths: By run: its text, its first token and its number of tokens.
+        starts, ends: By token: its place in its text.
     """
     size = 0
     for run in range(len(owners)):

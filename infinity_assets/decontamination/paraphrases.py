@@ -26,20 +26,16 @@ def find_paraphrases(
     every_from: float | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return the rows nearest to every item, by the cosine of their prompts.
+    """Return the rows nearest to every item, by the cosine of their prompts, as `PARAPHRASES`.
 
     Args:
-        items: Columns item_id, benchmark.
-        item_vectors: Vectors of the items, shape (items, width).
+        items, item_vectors: Columns item_id, benchmark; their vectors, shape (items, width).
         prompts: Distinct prompts: prompt_hash, vector (array).
         rows: The prompt of each row: row_id, prompt_hash.
         floor: Least cosine.
         most: Prompts per item; all rows with one of them are listed.
         every_from: Cosine from which all prompts are listed, however many an item has; None for no such cosine.
         advance: Called with the progress.
-
-    Returns:
-        Lines of schema `PARAPHRASES`.
     """
     if items.is_empty() or prompts.is_empty():
         return pl.DataFrame(schema=PARAPHRASES)
@@ -47,21 +43,9 @@ def find_paraphrases(
     vectors = ordered["vector"].to_numpy()
     pairs = close_pairs.find_nearest(item_vectors, vectors, floor, most, advance=advance)
     if every_from is not None:
-        pairs = pl.concat(
-            [pairs, close_pairs.find_nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)]
-        )
-    listed = pl.DataFrame(
-        {
-            "prompt_hash": ordered["prompt_hash"].gather(pairs["row"]),
-            "benchmark": items["benchmark"].gather(pairs["query"]),
-            "item_id": items["item_id"].gather(pairs["query"]),
-            "similarity": pairs["similarity"],
-        }
-    )
-    distinct = rows.select("row_id", "prompt_hash").unique()
-    return (
-        listed.join(distinct, on="prompt_hash")
-        .select(list(PARAPHRASES))
-        .unique()
-        .sort("benchmark", "item_id", pl.col("similarity") * -1, "row_id")
-    )
+        every = close_pairs.find_nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)
+        pairs = pl.concat([pairs, every])
+    hashes, near = ordered["prompt_hash"].gather(pairs["row"]), items.select("benchmark", "item_id")[pairs["query"]]
+    listed = near.with_columns(prompt_hash=hashes, similarity=pairs["similarity"])
+    lines = listed.join(rows.select("row_id", "prompt_hash").unique(), on="prompt_hash").select(list(PARAPHRASES))
+    return lines.unique().sort("benchmark", "item_id", pl.col("similarity") * -1, "row_id")

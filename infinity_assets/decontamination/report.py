@@ -21,7 +21,7 @@ CONTAMINATION = pl.Schema(
 def measure_contamination(
     matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float
 ) -> pl.DataFrame:
-    """Return the hits of every source by benchmark, the largest share first.
+    """Return the hits of every source by benchmark, the largest share first, as `CONTAMINATION`.
 
     Args:
         matches: Lines of schema `gate.MATCHES`, with the source of the row.
@@ -29,9 +29,6 @@ def measure_contamination(
             counts for that source, too.
         items: Lines of `benchmarks`.
         flag_above: Share of a benchmark's items above which a source is flagged.
-
-    Returns:
-        Lines of schema `CONTAMINATION`.
     """
     hits = matches.select("row_id", "source", "benchmark", "item_id", "verdict")
     everywhere = pl.concat([hits, copies.join(hits.drop("source"), on="row_id").select(hits.collect_schema().names())])
@@ -39,27 +36,19 @@ def measure_contamination(
     sizes = items.group_by("benchmark").agg(pl.len().cast(pl.Int64).alias("benchmark_items"))
     row = pl.col("row_id")
     reported, excused = (row.filter(pl.col("verdict") == verdict) for verdict in ("reported", "excused"))
+    counts = {
+        "rows": row.filter(removes),
+        "items": pl.col("item_id").filter(removes),
+        "rows_reported": reported.filter(~reported.is_in(row.filter(removes).implode())),
+        "rows_excused": excused.filter(~excused.is_in(row.filter(pl.col("verdict") != "excused").implode())),
+    }
     counted = everywhere.group_by("source", "benchmark").agg(
-        row.filter(removes).n_unique().cast(pl.Int64).alias("rows"),
-        pl.col("item_id").filter(removes).n_unique().cast(pl.Int64).alias("items"),
-        reported.filter(~reported.is_in(row.filter(removes).implode()))
-        .n_unique()
-        .cast(pl.Int64)
-        .alias("rows_reported"),
-        excused.filter(~excused.is_in(row.filter(pl.col("verdict") != "excused").implode()))
-        .n_unique()
-        .cast(pl.Int64)
-        .alias("rows_excused"),
+        of.n_unique().cast(pl.Int64).alias(name) for name, of in counts.items()
     )
     share = pl.col("items") / pl.col("benchmark_items")
-    measured = counted.join(sizes, on="benchmark").with_columns(
-        share.alias("share"), (share > flag_above).alias("flagged")
-    )
-    return (
-        measured.select(list(CONTAMINATION))
-        .sort("share", "source", "benchmark", descending=[True, False, False])
-        .collect()
-    )
+    measured = counted.join(sizes, on="benchmark").with_columns(share=share, flagged=share > flag_above)
+    ordered = measured.sort("share", "source", "benchmark", descending=[True, False, False])
+    return ordered.select(list(CONTAMINATION)).collect()
 
 
 def describe_flagged(contamination: pl.DataFrame) -> list[str]:

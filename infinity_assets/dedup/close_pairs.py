@@ -37,7 +37,8 @@ _CHUNK = 8192
 """Pairs whose cosines are computed at a time."""
 _BUFFER = 1 << 23
 """Pairs held before the weaker ones of crowded rows are dropped."""
-_LINKS, _EFFORT, _SEED = 16, 200, 100
+EFFORT = 200
+"""Candidates that hnswlib considers, at least, when it adds or looks up a vector."""
 
 Views = Sequence[npt.NDArray[np.floating]]
 """One matrix of vectors, or several with the same rows (prompt and answer, say)."""
@@ -83,33 +84,27 @@ def find_close_pairs(
     pairs = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     if rows < 2:
         return pairs
-    squares = [_squares(view) for view in views]
-    exact = rows <= exact_up_to
-    for left, right in (
-        _bounded(views, floor, most, groups, fresh, advance) if exact else _proposed(views, floor, most, advance)
-    ):
+    measured = [_measure(view) for view in views]
+    every, proposed = _bounded(views, floor, most, groups, fresh, advance), _proposed(views, floor, most, advance)
+    for left, right in every if rows <= exact_up_to else proposed:
         left, right = np.minimum(left, right), np.maximum(left, right)
         wanted = np.ones(len(left), bool) if groups is None else groups[left] == groups[right]
         if fresh is not None:
             wanted &= fresh[left] | fresh[right]
         left, right = left[wanted], right[wanted]
-        cosine = np.minimum.reduce(
-            [_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)]
-        )
+        cosine = np.minimum.reduce([_cosines(view, view, left, right) for view in measured])
         near = cosine >= floor
         pairs = concat_pairs(pairs, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
         if len(pairs.left) > _BUFFER:
             pairs = keep_strongest(pairs, rows, most, keys)
-    return keep_strongest(_unique_pairs(pairs), rows, most, keys)
+    _, once = np.unique(pairs.left * rows + pairs.right, return_index=True)
+    return keep_strongest(Pairs(pairs.left[once], pairs.right[once], pairs.similarity[once]), rows, most, keys)
 
 
 def concat_pairs(one: Pairs, other: Pairs) -> Pairs:
     """Concatenate two lists of pairs."""
-    return Pairs(
-        np.concatenate([one.left, other.left]),
-        np.concatenate([one.right, other.right]),
-        np.concatenate([one.similarity, other.similarity]),
-    )
+    left, right = np.concatenate([one.left, other.left]), np.concatenate([one.right, other.right])
+    return Pairs(left, right, np.concatenate([one.similarity, other.similarity]))
 
 
 def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
@@ -145,10 +140,8 @@ def find_nearest(
     """Return the vectors nearest to each query. All are compared, by blocks.
 
     Args:
-        queries: Shape (queries, width).
-        vectors: Shape (rows, width).
-        floor: Least cosine.
-        most: Rows per query.
+        queries, vectors: Shapes (queries, width) and (rows, width).
+        floor, most: Least cosine, and rows per query.
         keys: A number per row, to break ties; the place if there are no keys.
         advance: Called with the number of rows done and their total.
 
@@ -157,7 +150,7 @@ def find_nearest(
     """
     keys = np.arange(len(vectors), dtype=np.uint64) if keys is None else keys
     schema = {"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}
-    asked, query_squares, squares = _unit(queries), _squares(queries), _squares(vectors)
+    asked, measured_queries, measured_vectors = _unit(queries), _measure(queries), _measure(vectors)
     best = {above: pl.DataFrame(schema={**schema, "key": pl.UInt64}) for above in range(0, len(queries), _ROWS)}
     for start in range(0, len(vectors), _COLUMNS):
         across = _unit(vectors[start : start + _COLUMNS]).T
@@ -169,28 +162,31 @@ def find_nearest(
                 least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
             query, row = np.nonzero(product >= (least - _FINE)[:, None])
             query, row = query + above, row + start
-            cosine = _cosines(queries, vectors, query_squares, squares, query, row)
+            cosine = _cosines(measured_queries, measured_vectors, query, row)
             near = cosine >= floor
-            close = {
-                "query": query[near],
-                "row": row[near],
-                "similarity": cosine[near].astype(np.float32),
-                "key": keys[row[near]],
-            }
+            query, row, cosine = query[near], row[near], cosine[near].astype(np.float32)
+            close = {"query": query, "row": row, "similarity": cosine, "key": keys[row]}
             ranked = pl.concat([mine, pl.DataFrame(close)]).sort("query", pl.col("similarity") * -1, "key", "row")
             best[above] = ranked.filter(pl.int_range(pl.len()).over("query") < most)
         advance(min(start + _COLUMNS, len(vectors)), len(vectors))
     return pl.concat([pl.DataFrame(schema=schema), *(part.drop("key") for part in best.values())])
 
 
-def _squares(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
+class _Measured(NamedTuple):
+    """Vectors with their squared lengths."""
+
+    vectors: npt.NDArray[np.floating]
+    squares: npt.NDArray[np.float64]
+
+
+def _measure(vectors: npt.NDArray[np.floating]) -> _Measured:
+    """Compute squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
     squares = [np.zeros(0)]
     for start in range(0, len(vectors), _CHUNK):
         part = vectors[start : start + _CHUNK].astype(np.float64)
         squares.append(np.einsum("ij,ij->i", part, part))
     every = np.concatenate(squares)
-    return np.where(every > 0, every, 1.0)
+    return _Measured(vectors, np.where(every > 0, every, 1.0))
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -204,18 +200,13 @@ def _join_views(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _cosines(
-    one: npt.NDArray[np.floating],
-    other: npt.NDArray[np.floating],
-    one_squares: npt.NDArray[np.float64],
-    other_squares: npt.NDArray[np.float64],
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
+    one: _Measured, other: _Measured, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     cosines = np.empty(len(left))
     for start in range(0, len(left), _CHUNK):
         i, j = left[start : start + _CHUNK], right[start : start + _CHUNK]
-        product = np.einsum("ij,ij->i", one[i].astype(np.float64), other[j].astype(np.float64))
-        cosines[start : start + _CHUNK] = product / np.sqrt(one_squares[i] * other_squares[j])
+        product = np.einsum("ij,ij->i", one.vectors[i].astype(np.float64), other.vectors[j].astype(np.float64))
+        cosines[start : start + _CHUNK] = product / np.sqrt(one.squares[i] * other.squares[j])
     return cosines
 
 
@@ -287,21 +278,22 @@ def _promising(
     return wanted
 
 
-def _proposed(
-    views: Views,
-    floor: float,
-    most: int,
-    advance: Callable[[int, int], None],
-) -> Candidates:
-    """Yield the pairs that the graph proposes, some of them twice."""
+def open_graph(width: int, rows: int) -> Any:
+    """Return an empty hnswlib index for vectors of unit length, compared by scalar product."""
     import hnswlib
 
+    index = hnswlib.Index(space="ip", dim=width)
+    index.init_index(max_elements=rows, ef_construction=EFFORT, M=16, random_seed=100)
+    return index
+
+
+def _proposed(views: Views, floor: float, most: int, advance: Callable[[int, int], None]) -> Candidates:
+    """Yield the pairs that the graph proposes, some of them twice."""
     rows, stacked = len(views[0]), np.hstack(views)
     _, first, place = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
     first = first[place.ravel()]  # for each row, the first row equal to it
     distinct = np.unique(first)
-    index = hnswlib.Index(space="ip", dim=stacked.shape[1])
-    index.init_index(max_elements=len(distinct), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
+    index = open_graph(stacked.shape[1], len(distinct))
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
         index.add_items(_join_views(views, part), part, num_threads=1)
@@ -334,7 +326,7 @@ def _neighbours(
     left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     while len(asked):
         k = min(k, size, most + 1)
-        index.set_ef(max(2 * k, _EFFORT))
+        index.set_ef(max(2 * k, EFFORT))
         neighbours, distances = index.knn_query(vectors[asked], k=k)
         close = 1 - distances >= floor
         more = close.all(axis=1) & (k < min(size, most + 1))
@@ -343,13 +335,3 @@ def _neighbours(
         right.append(neighbours[row, column].astype(np.int64))
         asked, k = asked[more], 4 * k
     return np.concatenate(left), np.concatenate(right)
-
-
-def _unique_pairs(pairs: Pairs) -> Pairs:
-    """Return the pairs sorted, each once."""
-    order = np.lexsort((pairs.right, pairs.left))
-    left, right = pairs.left[order], pairs.right[order]
-    new = np.ones(len(left), bool)
-    new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    order = order[new]
-    return Pairs(pairs.left[order], pairs.right[order], pairs.similarity[order])

@@ -41,14 +41,12 @@ def link(ordered, bits, leader):
 
 @njit(nogil=True, cache=True)
 def place(shared, number, order, places):
-    """Translate the buckets of one band to new row numbers. `~row` marks the last row of a bucket.
+    """Translate the buckets of one band (from `link`) to new row numbers. `~row` marks the last row of a bucket.
 
     Args:
-        shared: Buckets from `link`.
-        number: int32: the new number of each row; within a component in the order of the old ones. Negative for rows
-            left out.
-        order: int32, filled from the start: `shared` in new numbers.
-        places: int32, filled: the place of each row in `order`, or -1.
+        shared, number: The buckets; int32, the new number of each row, within a component in the order of the old ones,
+            negative for rows left out.
+        order, places: int32, filled: `shared` in new numbers, and the place of each row in it, or -1.
     """
     places[:] = -1
     for i in range(len(shared)):
@@ -125,23 +123,9 @@ def similarity(one, other, threshold, answers_alike, answered_one, answered_othe
 
 @njit(nogil=True, cache=True)
 def eliminate(
-    first,
-    last,
-    orders,
-    places,
-    sketches,
-    shingles,
-    begins,
-    sizes,
-    answered,
-    threshold,
-    answers_alike,
-    pair_begins,
-    partners,
-    scores,
-    winner,
-    score,
-):
+    first, last, orders, places, sketches, shingles, begins, sizes, answered, threshold, answers_alike, pair_begins,
+    partners, scores, winner, score,
+):  # fmt: skip
     """Walk the rows of components from the best down; each row that is still in eliminates every later row that is
     alike.
 
@@ -195,14 +179,9 @@ def eliminate(
                 # Each bit that differs stands for at least one shingle that only one of the two rows has.
                 if (total - np.int64(differ)) * 0.5 < need:
                     continue
-                jaccard = similarity(
-                    shingles[begins[row] : begins[row] + sizes[row]],
-                    shingles[begins[other] : begins[other] + sizes[other]],
-                    threshold,
-                    answers_alike,
-                    answered[row],
-                    answered[other],
-                )
+                mine = shingles[begins[row] : begins[row] + sizes[row]]
+                theirs = shingles[begins[other] : begins[other] + sizes[other]]
+                jaccard = similarity(mine, theirs, threshold, answers_alike, answered[row], answered[other])
                 if jaccard >= 0:
                     winner[other] = row
                     score[other] = jaccard
@@ -217,14 +196,12 @@ def eliminate(
 
 @njit(nogil=True, cache=True)
 def similarities(one, one_begins, other, other_begins, left, right, threshold, result):
-    """Fill `result` with the Jaccard similarities of pairs of rows of two tables.
+    """Fill `result` (float32) with the Jaccard similarities of pairs of rows of two tables, or -1 below the threshold.
 
     Args:
         one, one_begins: Shingles of the first table, row after row, and the first of each row (rows + 1 entries).
         other, other_begins: Shingles of the second table, in the same form.
         left, right: By pair, a row of the first table and one of the second.
-        threshold: Lowest similarity that is computed.
-        result: float32, filled: the similarity, or -1 below the threshold.
     """
     for pair in range(len(left)):
         i, j = left[pair], right[pair]

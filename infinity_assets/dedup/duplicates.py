@@ -60,8 +60,7 @@ def find_duplicates(
             sources cannot affect are taken from it. It is ignored if there are neighbours or a limit on the answers per
             instruction, because any source may then affect the rows of any other.
         added: Sources that `before` does not cover.
-        workers: Threads.
-        progress: Called with the number of rows compared and their total.
+        workers, progress: Threads, and a function called with the number of rows compared and their total.
 
     Returns:
         Lines of schema `DUPLICATES`, sorted by source, file, position and row id.
@@ -71,19 +70,15 @@ def find_duplicates(
     if before is not None and neighbours is None and not rule.answers_per_instruction:
         affected = _select_affected(prints, added, workers)
         again = find_duplicates(affected, rule, workers=workers, progress=progress)
-        records = pl.concat(
-            [
-                before.clear().select("row_id", *PLACE),
-                *(part.select("row_id", *PLACE).collect() for part in affected.values()),
-            ]
-        )
-        return pl.concat([before.join(records, on=["row_id", *PLACE], how="anti"), again]).sort(*PLACE, "row_id")
+        record = ["row_id", *PLACE]
+        for part in affected.values():
+            before = before.join(part.select(record).collect(), on=record, how="anti")
+        return pl.concat([before, again]).sort(*PLACE, "row_id")
     records, contents = _rank(prints, rule)
     signatures = _read_signatures(prints, contents["record"].to_numpy())
     losers = find_losers(signatures, rule.near, _number_pairs(contents, neighbours), workers, progress)
-    return _describe_losers(
-        records, contents, losers, _find_best_answers(contents, losers, rule.answers_per_instruction)
-    )
+    best_answer = _find_best_answers(contents, losers, rule.answers_per_instruction)
+    return _describe_losers(records, contents, losers, best_answer)
 
 
 def _select_affected(
@@ -114,12 +109,11 @@ def _rank(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame
     priority = {source: number for number, source in enumerate(rule.source_priority)}
     # The first half of an id stands for the id if no other id shares it: numbers sort several times as fast as strings.
     light = light.with_columns(
-        pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64).alias("rank"),
-        pl.col("row_id").str.head(16).str.to_integer(base=16, dtype=pl.UInt64).alias("half"),
+        rank=pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64),
+        half=pl.col("row_id").str.head(16).str.to_integer(base=16, dtype=pl.UInt64),
     )
-    tied = (
-        light.filter(pl.col("half").is_duplicated()).sort("row_id", *PLACE).select("record", tie=pl.int_range(pl.len()))
-    )
+    tied = light.filter(pl.col("half").is_duplicated()).sort("row_id", *PLACE)
+    tied = tied.select("record", tie=pl.int_range(pl.len()))
     light = light.join(tied, on="record", how="left", maintain_order="left")
     ranked = light.sort("rank", "score", "half", "tie", descending=[False, True, False, False], nulls_last=True)
     contents = ranked.unique("content_hash", keep="first", maintain_order=True).with_row_index("content")
@@ -139,7 +133,7 @@ def _find_best_answers(contents: pl.DataFrame, losers: Losers, wanted: int) -> n
 
 def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
     """Return the signatures of some records. Shingles are read on request, from the sources that hold them."""
-    columns = ["signed", "keys", "sketch", "size", "answered"]
+    columns = ["keys", "signed", "sketch", "size", "answered"]
     light = pl.concat([part.select(columns) for part in prints.values()]).collect()[records]
     begins = np.concatenate([[0], np.cumsum([part.select(pl.len()).collect().item() for part in prints.values()])])
 
@@ -159,14 +153,8 @@ def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) ->
                 taken += len(flat[-1])
         return (np.concatenate(flat) if flat else np.empty(0, np.uint32)), where
 
-    return Signatures(
-        light["keys"].to_numpy(),
-        light["signed"].to_numpy(),
-        light["sketch"].to_numpy(),
-        light["size"].to_numpy(),
-        light["answered"].to_numpy(),
-        shingles,
-    )
+    keys, signed, sketches, sizes, answered = (light[name].to_numpy() for name in columns)
+    return Signatures(keys, signed, sketches, sizes, answered, shingles)
 
 
 def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
@@ -174,9 +162,8 @@ def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pa
     if neighbours is None or neighbours.is_empty():
         return NO_PAIRS
     row = contents.select("content_hash", pl.col("content").cast(pl.Int64).alias("row"))
-    numbered = neighbours.join(row, left_on="a", right_on="content_hash").join(
-        row, left_on="b", right_on="content_hash", suffix="_b"
-    )
+    numbered = neighbours.join(row, left_on="a", right_on="content_hash")
+    numbered = numbered.join(row, left_on="b", right_on="content_hash", suffix="_b")
     ends = pl.min_horizontal("row", "row_b").alias("left"), pl.max_horizontal("row", "row_b").alias("right")
     ordered = numbered.select(*ends, pl.col("similarity").cast(pl.Float32)).sort("left", "right")
     return Pairs(*(column.to_numpy() for column in ordered))
@@ -187,12 +174,10 @@ def _describe_losers(
 ) -> pl.DataFrame:
     """Return one line of `DUPLICATES` per record that lost."""
     winner = np.where(losers.winner >= 0, losers.winner, best_answer)
-    methods = [best_answer >= 0, losers.given, losers.winner >= 0]
-    method = np.select(
-        methods, [METHODS.index(name) for name in ("instruction", "semantic", "near")], METHODS.index("exact")
-    )
+    methods = {"instruction": best_answer >= 0, "semantic": losers.given, "near": losers.winner >= 0}
+    method = np.select(list(methods.values()), [METHODS.index(name) for name in methods], METHODS.index("exact"))
     similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64).round(6), 1.0)
-    survivor = np.where(winner < 0, np.arange(len(winner)), winner)
+    matched = survivor = np.where(winner < 0, np.arange(len(winner)), winner)
     # The row that a near-duplicate lost to may itself be a surplus answer.
     while (winner[survivor] >= 0).any():
         survivor = np.where(winner[survivor] >= 0, winner[survivor], survivor)
@@ -204,7 +189,7 @@ def _describe_losers(
         sources.gather(survivor).alias("survivor_source"),
         pl.Series("method", method, dtype=pl.Int64).replace_strict(dict(enumerate(METHODS)), return_dtype=pl.String),
         pl.Series("similarity", similarity),
-        ids.gather(np.where(winner < 0, np.arange(len(winner)), winner)).alias("matched"),
+        ids.gather(matched).alias("matched"),
         pl.Series("lost", winner >= 0),
         ids.alias("best_id"),
     )
@@ -213,9 +198,9 @@ def _describe_losers(
         records.join(outcome, on="content", maintain_order="left")
         .filter(copy | pl.col("lost"))
         .with_columns(
-            pl.when(copy).then(pl.lit("exact")).otherwise("method").alias("method"),
-            pl.when(copy).then(1.0).otherwise("similarity").alias("similarity"),
-            pl.when(copy).then("best_id").otherwise("matched").alias("matched"),
+            method=pl.when(copy).then(pl.lit("exact")).otherwise("method"),
+            similarity=pl.when(copy).then(1.0).otherwise("similarity"),
+            matched=pl.when(copy).then("best_id").otherwise("matched"),
         )
         .select(list(DUPLICATES))
         .sort(*PLACE, "row_id")
@@ -223,13 +208,9 @@ def _describe_losers(
 
 
 def drop_losers(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that lost to no other, in their order.
+    """Return the rows of the pool that lost to no other (`losers` from `find_duplicates`), in their order.
 
     A record with two equal instances is two rows with the same id and place: one line of `losers` removes one of them.
-
-    Args:
-        rows: Rows of the pool.
-        losers: Lines from `find_duplicates`.
     """
     record = ["row_id", *PLACE]
     nth = pl.int_range(pl.len()).over(record).alias("nth")

@@ -8,11 +8,9 @@ that a source repeats makes all of its rows alike. A fingerprint keeps
 
     shingles   the set itself, as 31-bit hashes, from which the true Jaccard similarity is computed
     sketch     512 bits, each the parity of the shingles that fall on it: the number of bits in which two sketches
-    differ is a
-               lower bound of the number of shingles that only one of two rows has, which settles most comparisons
-               without
-               reading the shingles (bitmap filter: Sandes, Teodoro and de Melo, "Bitmap filter", Information Systems
-               2020)
+               differ is a lower bound of the number of shingles that only one of two rows has, which settles most
+               comparisons without reading the shingles (Sandes, Teodoro and de Melo, "Bitmap filter", Information
+               Systems 2020)
     keys       one per band of the MinHash signature: rows that share a key are compared
 """
 
@@ -56,14 +54,11 @@ def schema(rule: Near) -> pl.Schema:
 
 
 def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
-    """Return the fingerprints of records.
+    """Return the fingerprints of records, in the same order, with the columns of `schema`.
 
     Args:
         rows: Rows of the pool, some ten thousand at a time; the column `score` is optional.
         rule: How rows are cut into shingles and signed.
-
-    Returns:
-        One line per record, in the same order, with the columns of `schema`.
     """
     from infinity_assets.dedup.signing_kernels import hash_facts, sign
     from infinity_assets.rows.token_kernels import scan_tokens
@@ -71,18 +66,11 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     turns = _turns(rows)
     content_hashes, prompt_hashes = _hashes(turns)
     tokens, token_turns, *_ = scan_tokens(turns.data, turns.where, *character_tables())
+    facts = hash_facts(turns.data, turns.where, *character_tables(), turns.rows, turns.roles)
     shingles, begins, answered, sketches, keys, signed = sign(
-        tokens,
-        token_turns,
-        turns.rows,
-        turns.roles,
-        hash_facts(turns.data, turns.where, *character_tables(), turns.rows, turns.roles),
-        rule.shingle,
-        rule.answers == "alike",
-        *_permutations(rule.bands * rule.rows_per_band),
-        rule.rows_per_band,
-        WORDS,
-    )
+        tokens, token_turns, turns.rows, turns.roles, facts, rule.shingle, rule.answers == "alike",
+        *_permutations(rule.bands * rule.rows_per_band), rule.rows_per_band, WORDS,
+    )  # fmt: skip
     return rows.select(
         "row_id",
         *PLACE,
@@ -129,11 +117,8 @@ class _Turns(NamedTuple):
 
 def _turns(rows: pl.DataFrame) -> _Turns:
     turns = rows["messages"].explode(empty_as_null=False).struct.unnest()
-    roles = (
-        turns["role"]
-        .replace_strict({role: number for number, role in enumerate(ROLES)}, return_dtype=pl.UInt8)
-        .to_numpy()
-    )
+    numbers = {role: number for number, role in enumerate(ROLES)}
+    roles = turns["role"].replace_strict(numbers, return_dtype=pl.UInt8).to_numpy()
     contents = to_nfkc(turns["content"])
     return _Turns(_begins(rows["messages"].list.len()), roles, *to_utf8(contents), _begins(contents.str.len_chars()))
 
@@ -143,9 +128,7 @@ def _begins(lengths: pl.Series) -> np.ndarray:
 
 
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return affine permutations of 32-bit numbers, identical everywhere: odd multipliers and offsets, drawn by
-    SplitMix64.
-    """
+    """Return affine permutations of 32-bit numbers: odd multipliers and offsets, drawn by SplitMix64."""
     with np.errstate(over="ignore"):
         state = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -164,9 +147,8 @@ def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
 
     def spell(hashes: np.ndarray) -> pl.Series:
         flat = pa.py_buffer(np.ascontiguousarray(hashes))
-        return pl.Series(
-            pl.from_arrow(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat]))
-        ).bin.encode("hex")
+        binary = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat])
+        return pl.Series(pl.from_arrow(binary)).bin.encode("hex")
 
     return spell(hashed[:, 0]), spell(hashed[:, 1])
 

@@ -69,8 +69,7 @@ def find_losers(
         signatures: Signatures of the rows, from the best down.
         rule: The threshold, and the parts of a row that must be alike.
         pairs: Further pairs of rows that are alike.
-        workers: Threads.
-        progress: Called with the number of rows decided and their total.
+        workers, progress: Threads, and a function called with the number of rows decided and their total.
     """
     from infinity_assets.dedup import comparing_kernels as kernels
 
@@ -79,7 +78,7 @@ def find_losers(
     winner = np.full(rows, -1, np.int32)
     similarity = np.zeros(rows, np.float32)
     given = np.zeros(rows, bool)
-    members = np.flatnonzero(np.bincount(leader, minlength=rows)[leader] > 1) if rows else np.empty(0, np.int64)
+    members = np.flatnonzero(np.bincount(leader, minlength=rows)[leader] > 1)
     # Ordered by component, rows that are compared lie together in memory: several times as fast on large pools.
     members = members[np.argsort(leader[members], kind="stable")]
     number = np.full(rows, -1, np.int32)
@@ -93,9 +92,7 @@ def find_losers(
     pair_begins = np.searchsorted(given_pairs.left, np.arange(len(members) + 1))
     local_winner, score = np.full(len(members), -1, np.int32), np.zeros(len(members), np.float32)
     begins = np.zeros(len(members), np.int64)
-    ends = (
-        np.append(np.flatnonzero(np.diff(leader[members])) + 1, len(members)) if len(members) else np.empty(0, np.int64)
-    )
+    ends = np.flatnonzero(np.diff(leader[members], append=-1)) + 1
     with ThreadPoolExecutor(workers) as threads:
         for batch in _batches(ends, sizes):
             low, high = batch[0][0], batch[-1][1]
@@ -121,11 +118,7 @@ def find_losers(
 def rows_affected_by(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
     """Return a mask of the rows in a component with a fresh row. The fresh rows cannot affect any other row.
 
-    Args:
-        keys: uint64, rows x bands.
-        signed: bool, by row.
-        fresh: bool, by row.
-        workers: Threads.
+    `keys` is uint64, rows x bands; `signed` and `fresh` are bool, by row.
     """
     _, leader = _components(keys, signed, NO_PAIRS, workers)
     affected = np.zeros(len(leader), bool)

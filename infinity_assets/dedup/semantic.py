@@ -8,15 +8,14 @@ the embedder reads, or a text consists of unknown tokens. Details to which vecto
 `facts`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from infinity_assets.dedup.close_pairs import Pairs, concat_pairs, find_close_pairs, keep_strongest
-from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.embedder import Embedder
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.text import tokens
@@ -34,23 +33,6 @@ _NEGATION = r"\b(?:not|no|never|without|none|nor|neither|cannot)\b|n['â€™]t\b|[ä
 _SHORT = 5
 """An answer of at most this many tokens (a label, a number, a name) is a fact: vectors hardly distinguish such
 answers."""
-
-
-class Encoder(Protocol):
-    """The part of an embedder that is used (`inference.engines.embedder.Embedder`)."""
-
-    @property
-    def width(self) -> int:
-        """Length of a vector."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return a vector of unit length per text."""
-        ...
-
-    def read(self, texts: Sequence[str]) -> Reading:
-        """Return the part of each text that is seen and known."""
-        ...
 
 
 def embedding_schema(width: int) -> pl.Schema:
@@ -73,23 +55,17 @@ def embedding_schema(width: int) -> pl.Schema:
 
 
 def extract_texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the texts of every distinct content, in the order of the rows: content_hash, system, prompt, answer.
+    """Return the texts of every distinct content of the pool, from its rows and their fingerprints.
 
-    Args:
-        rows: Rows of the pool.
-        fingerprints: Their fingerprints, from `dedup.fingerprints.fingerprint`.
+    Columns: content_hash, system, prompt, answer; in the order of the rows.
     """
     one = fingerprints.group_by("content_hash").agg(pl.col("row_id").min())
-    return (
-        rows.select("row_id", "messages")
-        .join(one, on="row_id", maintain_order="left")
-        .unique("row_id", keep="first", maintain_order=True)
-        .select(
-            "content_hash",
-            conversation.content_of("system").alias("system"),
-            conversation.content_of("user").alias("prompt"),
-            conversation.content_of("assistant").alias("answer"),
-        )
+    distinct = rows.select("row_id", "messages").join(one, on="row_id", maintain_order="left")
+    return distinct.unique("row_id", keep="first", maintain_order=True).select(
+        "content_hash",
+        system=conversation.content_of("system"),
+        prompt=conversation.content_of("user"),
+        answer=conversation.content_of("assistant"),
     )
 
 
@@ -104,35 +80,22 @@ def extract_facts() -> pl.Expr:
     system = pl.col("system").map_batches(
         lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String
     )
-    return pl.concat_str(
-        [
-            system,
-            prompt.str.extract_all(_NUMBER).list.join(" "),
-            prompt.str.count_matches(_NEGATION).cast(pl.String),
-            pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit("")),
-        ],
-        separator="|",
-    )
+    numbers = prompt.str.extract_all(_NUMBER).list.join(" ")
+    negations = prompt.str.count_matches(_NEGATION).cast(pl.String)
+    short = pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit(""))
+    return pl.concat_str(system, numbers, negations, short, separator="|")
 
 
-def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.DataFrame:
-    """Return the vectors of contents. Equal texts are embedded once.
+def embed(contents: pl.DataFrame, encoder: Embedder, max_unknown: float) -> pl.DataFrame:
+    """Return the vectors of contents (from `extract_texts`) as `embedding_schema`. Equal texts are embedded once.
 
-    Args:
-        contents: Lines from `extract_texts`.
-        encoder: The embedder.
-        max_unknown: A text with a larger share of unknown tokens has no vector.
-
-    Returns:
-        Lines of schema `embedding_schema`, in the same order.
+    A text with a share of unknown tokens above `max_unknown` has no vector.
     """
     prompt, answer = (encoder.read(contents[side].to_list()) for side in ("prompt", "answer"))
     readable = prompt.unknown <= max_unknown
     judged = readable & ~prompt.cut & (answer.unknown <= max_unknown)
     prompts = contents["prompt"].set(pl.Series(~readable), None)
-    answers = pl.select(
-        pl.when(contents["answer"] == "").then(contents["prompt"]).otherwise(contents["answer"])
-    ).to_series()
+    answers = contents["prompt"].zip_with(contents["answer"] == "", contents["answer"])
     answers = answers.set(pl.Series(~judged), None)
     distinct = pl.concat([prompts, answers]).drop_nulls().unique(maintain_order=True)
     vectors = encoder.encode(distinct.to_list()) if len(distinct) else np.zeros((0, encoder.width))
@@ -163,24 +126,17 @@ def find_neighbours(
     fresh: pl.Series | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return the pairs of close contents.
+    """Return the pairs of close contents, as `PAIRS`.
 
     With `known`, only pairs that can have changed are compared: the fresh contents with all, and contents that had the
     maximum number of pairs and lost one. The result is the same as without `known`, to the byte.
 
     Args:
         contents: Judged contents, each once: content_hash, prompt, answer, facts, sorted by content_hash.
-        floor: Least similarity.
-        most: Pairs kept per content (`find_close_pairs`).
+        floor, most, exact_up_to, advance: See `find_close_pairs`. Above `exact_up_to` contents `known` is not used.
         facts: Whether contents with different facts do not form a pair.
-        exact_up_to: Above this many contents hnswlib proposes the pairs, and `known` is not used.
         known: The pairs of an earlier call with the same arguments.
-        fresh: A mask of the contents that are new, or have another vector, since then. Removed contents need not be
-            listed.
-        advance: Called with the progress.
-
-    Returns:
-        Lines of schema `PAIRS`.
+        fresh: A mask of the contents that are new, or have another vector, since then.
     """
     if contents.height < 2:
         return pl.DataFrame(schema=PAIRS)
@@ -190,22 +146,14 @@ def find_neighbours(
     kept, again = None, None
     if known is not None and fresh is not None and contents.height <= exact_up_to:
         kept, again = _split_known(known, hashes, fresh.to_numpy(), most)
+    views = [contents["prompt"].to_numpy(), contents["answer"].to_numpy()]
     close = find_close_pairs(
-        [contents["prompt"].to_numpy(), contents["answer"].to_numpy()],
-        floor,
-        most,
-        keys=keys,
-        groups=groups,
-        fresh=again,
-        exact_up_to=exact_up_to,
-        advance=advance,
+        views, floor, most, keys=keys, groups=groups, fresh=again, exact_up_to=exact_up_to, advance=advance
     )
     if kept is not None:
         close = keep_strongest(concat_pairs(kept, close), contents.height, most, keys)
-    pairs = pl.DataFrame(
-        {"a": hashes.gather(close.left), "b": hashes.gather(close.right), "similarity": close.similarity}, schema=PAIRS
-    )
-    return pairs.sort("a", "b")
+    columns = {"a": hashes.gather(close.left), "b": hashes.gather(close.right), "similarity": close.similarity}
+    return pl.DataFrame(columns, schema=PAIRS).sort("a", "b")
 
 
 def _split_known(

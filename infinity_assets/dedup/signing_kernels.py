@@ -74,8 +74,7 @@ def hash_contents(data, where, classes, lower, row_turns, roles):
         prompt_low, prompt_high = low, high
         same = True  # up to the first answer, the prompt and the content are equal
         for turn in range(row_turns[row], row_turns[row + 1]):
-            begin = where[turn]
-            stop = where[turn + 1]
+            begin, stop = where[turn], where[turn + 1]
             role = _TURN | np.uint64(roles[turn])
             if roles[turn] == _ANSWER and same:
                 prompt_low, prompt_high, same = low, high, False
@@ -102,12 +101,9 @@ def _finish(low, high):
 
 @njit(nogil=True, cache=True)
 def _sort(values, scratch, counts):
-    """Sort in place, ascending, by radix: for some hundred numbers, a quarter of the time of a comparison sort.
+    """Sort uint32 in place, ascending, by radix: for some hundred numbers, a quarter of the time of a comparison sort.
 
-    Args:
-        values: uint32.
-        scratch: uint32, at least as many.
-        counts: int32, 4 x 256.
+    `scratch` is uint32, at least as many; `counts` is int32, 4 x 256.
     """
     if len(values) < 64:
         values.sort()
@@ -161,10 +157,8 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
     """Return the shingles, sketch and band keys of every row.
 
     Args:
-        hashes: uint64, the tokens of all turns.
-        turns: int64, first token of each turn.
-        row_turns: int64, first turn of each row.
-        roles: uint8, by turn.
+        hashes, turns: uint64, the tokens of all turns; int64, first token of each turn.
+        row_turns, roles: int64, first turn of each row; uint8, by turn.
         facts: uint64, by row, from `hash_facts`.
         width: Tokens in a shingle.
         sides_alike: Whether rows with an answer get their keys from its shingles alone, and share no key if their facts
@@ -206,9 +200,8 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
             continue
         for turn in range(row_turns[row], row_turns[row + 1]):
             if roles[turn] != _SYSTEM:
-                n = _add_shingles(
-                    shingles, n, hashes[turns[turn] : turns[turn + 1]], width, np.uint32(roles[turn] == _ANSWER)
-                )
+                tokens, in_answer = hashes[turns[turn] : turns[turn + 1]], np.uint32(roles[turn] == _ANSWER)
+                n = _add_shingles(shingles, n, tokens, width, in_answer)
         if len(scratch) < n - first:
             scratch = np.empty(2 * (n - first), np.uint32)
         _sort(shingles[first:n], scratch, counts)

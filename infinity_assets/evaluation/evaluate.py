@@ -46,41 +46,30 @@ def evaluate(
     """Ask a model and check its answers.
 
     Args:
-        inference: The models.
-        spec: The model to evaluate.
+        inference, spec: The models, and the one to evaluate.
         tasks: `tasks.TASK`, all of a kind that can be checked.
         sampling: Sampling of the answers; a letter is always the most probable one.
         limits: Limits of the model's programs.
         folder: Folder with the user's prompts.
-        progress: Function called with the number of programs done and the total.
+        progress: Called with the number of programs done and the total.
     """
-    responses = inference.generate(spec, _build_requests(tasks, sampling, folder), "evaluate").frame.select(
-        "row_id", "text", "error"
-    )
-    lines = []
-    programs = []
-    ids = []
-    for task in tasks.join(
-        responses, left_on="item_id", right_on="row_id", how="left", maintain_order="left"
-    ).iter_rows(named=True):
-        failed = task["error"] is not None and task["error"] not in _WRONG
-        right = None if failed else False
-        if task["error"] is None and task["kind"] == CODE:
-            programs.append(build_program(task, task["text"]))
-            ids.append(task["item_id"])
-        elif task["error"] is None:
-            right = _is_right(task)
-        lines.append((task["item_id"], right, task["error"] if failed else None))
-    verdicts = sandbox.run(programs, limits, progress=progress)
-    by_item = dict(zip(ids, verdicts, strict=True))
-    table = pl.DataFrame(
-        [
-            (item, *_judge_program(by_item[item])) if item in by_item else (item, right, error)
-            for item, right, error in lines
-        ],
-        schema={"item_id": pl.String, "right": pl.Boolean, "error": pl.String},
-        orient="row",
-    )
+    frame = inference.generate(spec, _build_requests(tasks, sampling, folder), "evaluate").frame
+    responses = frame.select("text", "error", item_id="row_id")
+    found: dict[str, tuple[bool | None, str | None]] = {}
+    programs = {}
+    for task in tasks.join(responses, on="item_id", how="left", maintain_order="left").iter_rows(named=True):
+        item, error = task["item_id"], task["error"]
+        if error is not None:
+            found[item] = (False, None) if error in _WRONG else (None, error)
+        elif task["kind"] == CODE:
+            found[item] = None, None
+            programs[item] = build_program(task, task["text"])
+        else:
+            found[item] = _is_right(task), None
+    verdicts = sandbox.run([*programs.values()], limits, progress=progress)
+    found |= {item: _judge_program(verdict) for item, verdict in zip(programs, verdicts, strict=True)}
+    schema = {"item_id": pl.String, "right": pl.Boolean, "error": pl.String}
+    table = pl.DataFrame([(item, *verdict) for item, verdict in found.items()], schema=schema, orient="row")
     kinds = (
         verdict.status if verdict.reason is None else f"{verdict.status}: {verdict.reason.partition(':')[0]}"
         for verdict in verdicts

@@ -88,13 +88,9 @@ def compute_standings(scores: pl.DataFrame) -> dict[str, Standing]:
             for error, count in zip(rows["stderr"], items, strict=True)
         ]
         first = rows.row(0, named=True)
-        subject = (
-            PROXY
-            if first["model"].startswith(f"{PROXY} ")
-            else first["model"]
-            if first["origin"] == EVALUATOR
-            else first["origin"]
-        )
+        subject = first["model"] if first["origin"] == EVALUATOR else first["origin"]
+        if first["model"].startswith(f"{PROXY} "):
+            subject = PROXY
         by_domain[domain] = Standing(
             math.fsum(rows["score"]) / rows.height,
             math.sqrt(math.fsum(error**2 for error in errors)) / rows.height,
@@ -106,16 +102,13 @@ def compute_standings(scores: pl.DataFrame) -> dict[str, Standing]:
 
 
 def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any, float], loop: Loop) -> pl.DataFrame:
-    """Advance the loop by a turn if there are new scores.
+    """Advance the loop by a turn if there are new scores, and return `STATE`, one line per domain, by name.
 
     Args:
         last: `STATE` of the last budget, or `None`.
         scores: `scores.SCORE`.
         shares: Share of every domain before the loop.
         loop: Settings of the loop.
-
-    Returns:
-        `STATE`, one line per domain, by name.
     """
     before = {} if last is None else {row["domain"]: row for row in last.iter_rows(named=True)}
     made_from = fingerprint(scores)
@@ -127,19 +120,11 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
     for domain in sorted(shares):
         old = before.get(domain, {"turns": [], "factor": 1.0, "why": ""})
         most = bound(shares[domain], loop)
-        line = {
-            **old,
-            "domain": domain,
-            "factor": min(old["factor"], most),
-            "turn": turn + step,
-            "scores": made_from or known,
-        }
+        factor = min(old["factor"], most)
+        line = {**old, "domain": domain, "factor": factor, "turn": turn + step, "scores": made_from or known}
         if step:
-            line["turns"] = [
-                *old["turns"],
-                _take_turn(turn + 1, current.get(domain), old["turns"], line["factor"], most, loop),
-            ]
-            line["factor"], line["why"] = line["turns"][-1]["factor"], line["turns"][-1]["why"]
+            taken = _take_turn(turn + 1, current.get(domain), old["turns"], factor, most, loop)
+            line |= {"turns": [*old["turns"], taken], "factor": taken["factor"], "why": taken["why"]}
         lines.append({name: line[name] for name in STATE})
     return pl.DataFrame(lines, schema=STATE)
 
@@ -154,13 +139,8 @@ def _take_turn(
 ) -> dict[str, Any]:
     if standing is None:
         nothing = dict.fromkeys(("model", "subject", "score", "stderr", "reference"))
-        return {
-            "turn": turn,
-            **nothing,
-            "relaxed": False,
-            "factor": factor,
-            "why": "no benchmark of it has both a score and a reference",
-        }
+        why = "no benchmark of it has both a score and a reference"
+        return {"turn": turn, **nothing, "relaxed": False, "factor": factor, "why": why}
     relaxed = False
     alike = next((past for past in reversed(turns) if past["relaxed"] and past["subject"] == standing.subject), None)
     summary = f"scored {standing.score:.3f} ± {standing.stderr:.3f}, the reference {standing.reference:.3f}"
@@ -175,8 +155,4 @@ def _take_turn(
     else:
         relaxed, factor = True, min(most, factor * (1 + loop.step * standing.gap / standing.reference))
         why = f"{summary}: relaxed"
-    return {
-        "turn": turn, "model": standing.model, "subject": standing.subject, "score": standing.score,
-        "stderr": standing.stderr, "reference": standing.reference,
-        "relaxed": relaxed, "factor": factor, "why": why,
-    }  # fmt: skip
+    return {"turn": turn, **standing._asdict(), "relaxed": relaxed, "factor": factor, "why": why}

@@ -48,59 +48,38 @@ def standard_error(score: float, answered: int) -> float | None:
 
 
 def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Count the results of a model by benchmark.
+    """Count the results of a model on tasks (`tasks.TASK`) by benchmark, as `SCORE`.
 
-    Args:
-        model: Name of the model.
-        role: Role of the model.
-        tasks: `tasks.TASK`.
-        verdicts: One line per task: item_id, right (null if the call failed), error (why it failed).
-
-    Returns:
-        `SCORE`, one line per benchmark. Unusable answers count as wrong; failed calls only appear in `error`.
+    Unusable answers count as wrong; failed calls only appear in `error`. `verdicts` has one line per task: item_id, right
+    (null if the call failed), error (why it failed).
     """
     lines = []
     for (benchmark,), rows in tasks.join(verdicts, on="item_id", how="left").group_by("benchmark"):
         answered, failed = rows["right"].count(), rows.filter(pl.col("right").is_null())
         reasons = failed["error"].fill_null("no answer").value_counts().sort("error")
         score = int(rows["right"].sum()) / answered if answered else None
-        lines.append(
-            {
-                "model": model,
-                "role": role,
-                "benchmark": benchmark,
-                "domain": rows["domain"].mode().sort()[0],
-                "kind": rows["kind"].mode().sort()[0],
-                "items": rows.height,
-                "answered": answered,
-                "score": score,
-                "stderr": None if score is None else standard_error(score, answered),
-                "origin": EVALUATOR,
-                "error": "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows())
-                or None,
-            }
-        )
+        error = "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows())
+        line = {
+            "model": model,
+            "role": role,
+            "benchmark": benchmark,
+            **{name: rows[name].mode().sort()[0] for name in ("domain", "kind")},
+            "items": rows.height,
+            "answered": answered,
+            "score": score,
+            "stderr": None if score is None else standard_error(score, answered),
+            "origin": EVALUATOR,
+            "error": error or None,
+        }
+        lines.append(line)
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
 
 
 def list_skipped(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
-    """List benchmarks that cannot be evaluated as `SCORE`.
-
-    Args:
-        model: Name of the model.
-        reasons: Domain, number of items and the reason in words, by benchmark.
-    """
+    """List benchmarks that cannot be evaluated as `SCORE`; `reasons` has domain, number of items and reason in words."""
+    same = {"model": model, "role": TESTED, "answered": 0, "origin": EVALUATOR}
     lines = [
-        {
-            "model": model,
-            "role": TESTED,
-            "benchmark": name,
-            "domain": domain,
-            "items": items,
-            "answered": 0,
-            "origin": EVALUATOR,
-            "error": why,
-        }
+        {**same, "benchmark": name, "domain": domain, "items": items, "error": why}
         for name, (domain, items, why) in reasons.items()
     ]
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
@@ -119,35 +98,26 @@ _ALIASES = {"hendrycks_math": "math", "minerva_math": "math", "ceval-valid": "ce
 
 def list_references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
     """List the reference model's scores on the benchmarks of a table of scores, as `SCORE`."""
-    known = (
-        scores.select("benchmark", "domain", "kind")
-        .unique("benchmark", keep="first", maintain_order=True)
-        .sort("benchmark")
-    )
+    known = scores.select("benchmark", "domain", "kind").unique("benchmark", keep="first", maintain_order=True)
     lines = [
         {**row, "model": model, "role": REFERENCE, "score": reference[name], "origin": SETTINGS}
-        for row in known.iter_rows(named=True)
+        for row in known.sort("benchmark").iter_rows(named=True)
         if (name := match_name(row["benchmark"], reference))
     ]
     return pl.DataFrame(lines, schema=SCORE)
 
 
 def find_result_files(path: Path) -> list[Path]:
-    """Find the result files at a path to a file or folder.
-
-    Raises:
-        InfinityError: There is no such file.
-    """
+    """Find the result files at a path to a file or folder; `InfinityError` if there is none."""
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise InfinityError(
-            f"Setting `foundation.loop.lm_eval`: {path} has no results_*.json of lm-evaluation-harness."
-        )
+        missing = f"{path} has no results_*.json of lm-evaluation-harness."
+        raise InfinityError(f"Setting `foundation.loop.lm_eval`: {missing}")
     return files
 
 
 def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
-    """Read results of lm-evaluation-harness (`results_*.json`).
+    """Read results of lm-evaluation-harness (`results_*.json`) as `SCORE`, one line per model and task.
 
     The latest result of a model on a task counts, and the model of the latest file is the one under test. A task
     without a domain has an `error`, unless it is part of a known group of tasks.
@@ -155,9 +125,6 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
     Args:
         path: A result file, or a folder with result files.
         domains: Domain by task.
-
-    Returns:
-        `SCORE`, one line per model and task.
 
     Raises:
         InfinityError: There is no result file, or one cannot be read.
@@ -169,9 +136,8 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
             output = json.loads(file.read_text(encoding="utf-8"))
             results = {str(task): dict(values) for task, values in output["results"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InfinityError(
-                f"{file} is not an output of lm-evaluation-harness: it has no `results` by task."
-            ) from error
+            reason = "is not an output of lm-evaluation-harness: it has no `results` by task."
+            raise InfinityError(f"{file} {reason}") from error
         date, model = float(output.get("date") or 0.0), _model_name(output, file)
         latest = max(latest, (date, model))
         for line in _read_tasks(results, output.get("n-samples") or {}, domains):
@@ -195,9 +161,8 @@ def _read_tasks(
         line: dict[str, Any] = {"benchmark": task, "domain": domains.get(task)}
         metric = _find_metric(values)
         if metric is None:
-            line["error"] = "no accuracy from 0 to 1 among its numbers: " + (
-                ", ".join(sorted(set(values) - {"alias"})) or "there are none"
-            )
+            listed = ", ".join(sorted(set(values) - {"alias"})) or "there are none"
+            line["error"] = f"no accuracy from 0 to 1 among its numbers: {listed}"
         elif line["domain"] is None:
             line["error"] = "set its domain in `foundation.loop.task_domains`"
         else:

@@ -52,15 +52,7 @@ _LISTED = re.compile(r"(?m)^\s*\(([A-Z])\)\s*\S")
 
 
 def read_tasks(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
-    """Read the tasks of a benchmark.
-
-    Args:
-        folder: Folder of the benchmark.
-        items: Items of the benchmark, from `rows.readers.benchmarks`.
-
-    Returns:
-        `TASK`, one line per item, in their order.
-    """
+    """Read the tasks of a benchmark's folder, `TASK`, one line per item of `reading.benchmarks`, in their order."""
     source = load_source(folder)
     mapping = FieldMapping(source.fields)
     wanted = {(row["file"], row["position"]): row for row in items.iter_rows(named=True)}
@@ -81,12 +73,7 @@ _OF_ITEM = ("item_id", "benchmark", "domain", "language")
 
 
 def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of `TASK` that the item lacks; empty if nothing can be checked.
-
-    Args:
-        item: A line of `benchmarks`: item_id, prompt, further, answer.
-        record: The record of the item.
-    """
+    """Return the columns of `TASK` that a line of `benchmarks` lacks, from its record; empty if nothing can be checked."""
     fields = {str(key).strip().lower(): value for key, value in record.items()}
     prompt, options, answer = item["prompt"], item["further"] or [], item["answer"]
     match fields:
@@ -131,10 +118,7 @@ def _list(value: object) -> list[object]:
 
 
 def explain_unusable(tasks: pl.DataFrame) -> str | None:
-    """Explain why a benchmark cannot be evaluated.
-
-    Return `None` if it can be, because at least half of its tasks can be checked.
-    """
+    """Explain why a benchmark cannot be evaluated; `None` if at least half of its tasks can be checked."""
     checked = tasks["kind"].count()
     if 2 * checked >= tasks.height > 0:
         return None

@@ -21,14 +21,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import yaml
 
 from infinity_assets.settings.foundation import Limits
 
 Status = Literal["passed", "failed", "timeout", "refused"]
 
 _CHILD = Path(__file__).with_name("child.py")
+_RESTRICTIONS = Path(__file__).with_name("restrictions.yaml")
 _COMMAND = (sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", str(_CHILD))
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # fixes the order of sets
 NOT_RUN = "not run: "
@@ -59,13 +63,12 @@ def run(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Verdict]:
-    """Run programs in the sandbox and return their verdicts, in order.
+    """Run programs (source texts) in the sandbox and return their verdicts, in order.
 
     Args:
-        programs: Source texts.
-        limits: Limits on time, memory and files.
+        programs, limits: The programs, and limits on time, memory and files.
         workers: Number of concurrent programs; None for the number of cores.
-        progress: Callback with the numbers of finished programs and of all programs.
+        progress: Called with the numbers of finished programs and of all programs.
     """
     verdicts: dict[int, Verdict] = {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -78,28 +81,19 @@ def run(
 
 def run_one(program: str, limits: Limits = Limits()) -> Verdict:
     """Run a program in the sandbox and return its verdict."""
-    with _SLOTS:
-        return _run_one(program, limits)
-
-
-def _run_one(program: str, limits: Limits) -> Verdict:
     token = secrets.token_hex(16)
-    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
     try:
-        with tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
+        with _SLOTS, tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
+            began = time.monotonic()
             bounds = {"seconds": limits.seconds, "memory": limits.memory_mb << 20, "file_size": limits.file_mb << 20}
-            task.write(json.dumps({"program": program, "token": token, "limits": bounds}).encode())
+            job = {"program": program, "token": token, "limits": bounds, "restrictions": _read_restrictions()}
+            task.write(json.dumps(job).encode())
             task.seek(0)
             process = subprocess.Popen(
-                _COMMAND,
-                stdin=task,
-                stdout=report,
-                stderr=subprocess.DEVNULL,
-                cwd=folder,
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
+                _COMMAND, stdin=task, stdout=report, stderr=subprocess.DEVNULL,
+                cwd=folder, env=_ENVIRONMENT, start_new_session=True,
+            )  # fmt: skip
             stopped = _wait(process, folder, limits, began)
             report.seek(0)
             lines = _parse_report(report.read(_REPORT_BYTES))
@@ -108,21 +102,25 @@ def _run_one(program: str, limits: Limits) -> Verdict:
     return Verdict(*_judge(lines, token, stopped, process.returncode), time.monotonic() - began)
 
 
+@cache
+def _read_restrictions() -> dict:
+    return yaml.safe_load(_RESTRICTIONS.read_text(encoding="utf-8"))
+
+
 def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, began: float) -> tuple[Status, str] | None:
     """Wait until the process ends, or kill it when it exceeds a limit and return status and reason."""
     pause = 0.002
     stopped = None
-    while process.poll() is None:
+    while process.poll() is None and not stopped:
         pause = min(pause * 1.5, 0.05)
         time.sleep(pause)
         if time.monotonic() - began > _START_SECONDS + 4 * limits.seconds:
             stopped = "timeout", f"it waited longer than {4 * limits.seconds} seconds"
         elif _folder_size(folder) > limits.folder_mb << 20:
             stopped = "failed", f"it wrote more than {limits.folder_mb} MiB"
-        if stopped:
-            process.kill()
-            process.wait()
-            break
+    if stopped:
+        process.kill()
+        process.wait()
     return stopped
 
 

@@ -30,37 +30,6 @@ MODULES = (
 )  # fmt: skip
 """Modules that are imported beforehand, because the other user may not be able to read Python's folders."""
 
-# Numbers of system calls on x86-64 and ARM64; None if there is no such call.
-FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
-    # network
-    "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "sendto": (44, 206), "sendmsg": (46, 211),
-    "bind": (49, 200), "listen": (50, 201), "socketpair": (53, 199), "accept4": (288, 242), "sendmmsg": (307, 269),
-    # processes and programs
-    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
-    # other processes
-    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "process_madvise": (440, 440), "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "shmget": (29, 194),
-    "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
-    "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187), "mq_open": (240, 180),
-    # changes that Landlock does not cover
-    "chmod": (90, None), "fchmod": (91, 52), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
-    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
-    "fchownat": (260, 54), "fchmodat": (268, 53), "fchmodat2": (452, 452), "setxattr": (188, 5), "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
-    "setxattrat": (463, 463), "removexattrat": (466, 466),
-    # rare calls with a large attack surface
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
-    "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
-    "mount_setattr": (442, 442), "bpf": (321, 280), "perf_event_open": (298, 241), "add_key": (248, 217),
-    "request_key": (249, 218), "keyctl": (250, 219), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427), "userfaultfd": (323, 282), "open_by_handle_at": (304, 265),
-    "personality": (135, 92), "init_module": (175, 105), "finit_module": (313, 273), "kexec_load": (246, 104),
-    "reboot": (169, 142), "fanotify_init": (300, 262),
-}  # fmt: skip
-
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
 _THREAD = 0x10000
@@ -71,33 +40,12 @@ _ON_A_FILE = 0b1100000000000111  # rights that a rule for a file can grant: exec
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 """Number of rights by version of Landlock; 16 from version 5 on."""
 
-_AUDITED = {
-    "socket.": "it tried to use the network",
-    "subprocess.": "it tried to start a process",
-    "os.fork": "it tried to start a process",
-    "os.exec": "it tried to start a process",
-    "os.posix_spawn": "it tried to start a process",
-    "os.system": "it tried to start a process",
-    "os.kill": "it tried to send a signal to a process",
-}
-_WRITING = (
-    "os.remove",
-    "os.rename",
-    "os.mkdir",
-    "os.rmdir",
-    "os.chmod",
-    "os.chown",
-    "os.link",
-    "os.symlink",
-    "os.truncate",
-)
-
 
 class Unsafe(Exception):
     """The sandbox is not possible on this machine."""
 
 
-def confine(limits: dict, libc: ctypes.CDLL) -> None:
+def confine(limits: dict, system_calls: dict, libc: ctypes.CDLL) -> None:
     """Drop all rights that the program must not have.
 
     Raises:
@@ -129,7 +77,7 @@ def confine(limits: dict, libc: ctypes.CDLL) -> None:
         raise Unsafe("the kernel does not support no_new_privs")
     if not _landlock(libc) and not root:
         raise Unsafe("the kernel has no Landlock (Linux 5.13): run as root, or on a newer kernel")
-    _seccomp(libc, *architecture)
+    _seccomp(libc, system_calls, *architecture)
 
 
 def _drop_root() -> None:
@@ -153,17 +101,8 @@ def _landlock(libc: ctypes.CDLL) -> bool:
     rules = libc.syscall(444, struct.pack("Q", everything), ctypes.c_size_t(8), ctypes.c_uint32(0))
     if rules < 0:
         return False
-    reading = {
-        sys.prefix,
-        sys.base_prefix,
-        *sys.path,
-        "/usr/lib",
-        "/lib",
-        "/lib64",
-        "/usr/share/zoneinfo",
-        "/dev/urandom",
-        "/dev/zero",
-    }
+    system = {"/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/urandom", "/dev/zero"}
+    reading = {sys.prefix, sys.base_prefix, *sys.path, *system}
     for path, rights in [*((path, _READING) for path in reading if path), ("/dev/null", 0b110), (".", everything)]:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -179,7 +118,7 @@ def _landlock(libc: ctypes.CDLL) -> bool:
     return True
 
 
-def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
+def _seccomp(libc: ctypes.CDLL, system_calls: dict, architecture: int, column: int) -> None:
     def load(offset: int) -> bytes:
         return struct.pack("HBBI", 0x20, 0, 0, offset)
 
@@ -192,7 +131,7 @@ def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
     equal, at_least, has = 0x15, 0x35, 0x45
     filters = [load(4), struct.pack("HBBI", equal, 1, 0, architecture), give(_KILL), load(0)]
     filters += [unless(at_least, 0x40000000, 1), give(_KILL)]  # calls of the x32 ABI on x86-64
-    for numbers in FORBIDDEN.values():
+    for numbers in system_calls.values():
         if (number := numbers[column]) is not None:
             filters += [unless(equal, number, 1), give(_EPERM)]
     filters += [unless(equal, _CLONE3[column], 1), give(_ENOSYS)]  # its flags are invisible; libc falls back to clone
@@ -206,9 +145,10 @@ def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
         raise Unsafe("the kernel rejects the seccomp filter")
 
 
-def watch(report) -> None:
+def watch(restrictions: dict, report) -> None:
     """Install an audit hook that reports forbidden attempts and stops them."""
     inside = os.path.realpath(".")
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
     def outside(path: object) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):
@@ -217,14 +157,9 @@ def watch(report) -> None:
         return real != "/dev/null" and real != inside and not real.startswith(inside + os.sep)
 
     def hook(event: str, arguments: tuple) -> None:
-        reason = next((message for prefix, message in _AUDITED.items() if event.startswith(prefix)), None)
-        if (
-            event == "open"
-            and isinstance(arguments[2], int)
-            and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        ):
-            reason = "it tried to write outside its folder" if outside(arguments[0]) else None
-        elif event in _WRITING and outside(arguments[0]):
+        reason = next((message for prefix, message in restrictions["events"].items() if event.startswith(prefix)), None)
+        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & writing
+        if (opens or event in restrictions["writing_events"]) and outside(arguments[0]):
             reason = "it tried to write outside its folder"
         if reason:
             report(refused=reason)
@@ -234,7 +169,7 @@ def watch(report) -> None:
 
 
 def main() -> None:
-    """Run the program from standard input, a JSON object with `program`, `token` and `limits`."""
+    """Run the program from standard input, a JSON object: program, token, limits, restrictions."""
     task = json.load(sys.stdin)
     output = os.dup(1)
     for stream in (0, 1, 2):
@@ -248,12 +183,12 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     os.umask(0o077)
     try:
-        confine(task["limits"], libc)
+        confine(task["limits"], task["restrictions"]["system_calls"], libc)
     except (Unsafe, OSError, ValueError) as error:
         report(unsafe=str(error))
         return
     report(ready=True)
-    watch(report)
+    watch(task["restrictions"], report)
     try:
         exec(compile(task["program"], "program", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
     except SystemExit:

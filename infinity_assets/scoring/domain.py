@@ -85,11 +85,8 @@ def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         prompt.str.tail((length - _HEAD).clip(0, _TAIL)).alias("tail"),
         answer.str.slice(0, _ANSWER).alias("answer"),
     )
-    parts = [
-        _runs(excerpts["head"], salt=1, begin=2),
-        _runs(excerpts["tail"], salt=1),
-        _runs(excerpts["answer"], salt=3),
-    ]
+    head, tail, answers = excerpts
+    parts = [_runs(head, salt=1, begin=2), _runs(tail, salt=1), _runs(answers, salt=3)]
     buckets, owner = (np.concatenate(each) for each in zip(*parts, strict=True))
     return buckets, owner
 

@@ -16,22 +16,17 @@ def expectation(choice_logprobs: pl.Expr) -> pl.Expr:
     """Return the score, from a list of the log-probabilities of the five digits in ascending order."""
     weights = choice_logprobs.list.eval(pl.element().exp())
     weighted = choice_logprobs.list.eval(pl.element().exp() * (pl.int_range(pl.len()) + 1))
-    complete = (choice_logprobs.list.len() == len(DIGITS)) & choice_logprobs.list.eval(
-        pl.element().is_finite().fill_null(False)
-    ).list.all()
+    finite = choice_logprobs.list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    complete = (choice_logprobs.list.len() == len(DIGITS)) & finite
     score = weighted.list.sum() / weights.list.sum()
     return pl.when(complete & score.is_finite()).then(score)
 
 
 def grade_answers(answers: pl.DataFrame) -> pl.DataFrame:
-    """Convert the judge's answers to scores.
-
-    Args:
-        answers: Columns row_id, text, choice_logprobs, error.
+    """Convert the judge's answers (row_id, text, choice_logprobs, error) to scores.
 
     Returns:
-        One line per answer: row_id, score (1 to 5), text (the raw answer), error. One of
-        score and error is null.
+        One line per answer: row_id, score (1 to 5), text (the raw answer), error. Either score or error is null.
     """
     score = pl.when(pl.col("error").is_null()).then(expectation(pl.col("choice_logprobs")))
     scored = answers.select("row_id", score.alias("score"), "text", "error")

@@ -46,11 +46,7 @@ def files(data: Path) -> list[Path]:
 
 
 def read(data: Path) -> dict[str, Override]:
-    """Return the overrides by label.
-
-    Raises:
-        InfinityError: A file is not YAML of that form.
-    """
+    """Return the overrides by label; `InfinityError` if a file is not YAML of that form."""
     return {label: override for file in files(data) for label, override in _read(file).items()}
 
 
@@ -60,10 +56,8 @@ def _read(file: Path) -> dict[str, Override]:
         return {str(label): Override.model_validate(value) for label, value in overrides.items()}
     except ValidationError as error:
         fault = error.errors()[0]
-        raise InfinityError(
-            f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}."
-        ) from error
+        place, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+        raise InfinityError(f"{file}: {place}: {message}.") from error
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise InfinityError(
-            f"{file} must consist of `label: {{label_zh: ..., cate_ability: [...], into: ...}}` lines."
-        ) from error
+        form = "`label: {label_zh: ..., cate_ability: [...], into: ...}`"
+        raise InfinityError(f"{file} must consist of {form} lines.") from error

@@ -1,4 +1,4 @@
-"""Labels that the tagger writes about a row, and the coarse abilities that each label is parse_lifted to.
+"""Labels that the tagger writes about a row, and the coarse abilities that each label is lifted to.
 
 The tagger writes free-form labels. The name (`scoring/vocabulary.py`), the coarse abilities and the Chinese name of a
 label are decided once per label. The coarse list has the 25 categories of Infinity-Instruct's README figure and
@@ -45,36 +45,18 @@ ABILITIES: dict[str, str] = {
 
 def schema(max_labels: int) -> dict[str, Any]:
     """Return the JSON schema of the tagger's answer: labels of up to three words."""
-    return {
-        "type": "object",
-        "properties": {
-            "ability": {
-                "type": "array",
-                "items": {"type": "string", "pattern": "^[a-z][a-z0-9+#]{1,15}( [a-z0-9+#]{1,15}){0,2}$"},
-                "minItems": 1,
-                "maxItems": max_labels,
-            },
-        },
-        "required": ["ability"],
-        "additionalProperties": False,
-    }
+    words = {"type": "string", "pattern": "^[a-z][a-z0-9+#]{1,15}( [a-z0-9+#]{1,15}){0,2}$"}
+    return _schema_of_list("ability", words, max_labels)
 
 
 def lift_schema() -> dict[str, Any]:
     """Return the JSON schema of a lift: one or two coarse abilities."""
-    return {
-        "type": "object",
-        "properties": {
-            "cate_ability": {
-                "type": "array",
-                "items": {"type": "string", "enum": list(ABILITIES)},
-                "minItems": 1,
-                "maxItems": 2,
-            }
-        },
-        "required": ["cate_ability"],
-        "additionalProperties": False,
-    }
+    return _schema_of_list("cate_ability", {"type": "string", "enum": list(ABILITIES)}, 2)
+
+
+def _schema_of_list(name: str, items: dict[str, Any], most: int) -> dict[str, Any]:
+    listed = {"type": "array", "items": items, "minItems": 1, "maxItems": most}
+    return {"type": "object", "properties": {name: listed}, "required": [name], "additionalProperties": False}
 
 
 def normalise(label: pl.Expr) -> pl.Expr:
@@ -86,38 +68,28 @@ def normalise(label: pl.Expr) -> pl.Expr:
 
 
 def parse(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the tagger's answers into columns.
-
-    Args:
-        answers: Columns row_id, text (a JSON object that fits `schema`, or null), error.
+    """Parse the tagger's answers: row_id, text (a JSON object that fits `schema`, or null), error.
 
     Returns:
         One line per answer: row_id, raw_labels (list, distinct, in the model's order), tag_error.
     """
-    # The text of an answer with an error need not be JSON.
-    fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
-    abilities = fits.str.json_decode(pl.Struct({"ability": pl.List(pl.String)})).struct.field("ability")
-    return answers.select(
-        "row_id", abilities.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error")
-    )
+    return answers.select("row_id", raw_labels=_list_in_answer("ability"), tag_error="error")
 
 
 def parse_lifted(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the coarse abilities that labels were parse_lifted to.
-
-    Args:
-        answers: Columns row_id (the label), text (a JSON object that fits `lift_schema`, or null), error.
+    """Parse the coarse abilities of labels: row_id (the label), text (a JSON object as `lift_schema`, or null), error.
 
     Returns:
         One line per answer: label, cate_ability (distinct, in the model's order; null on an error), lift_error.
     """
+    return answers.select(label="row_id", cate_ability=_list_in_answer("cate_ability"), lift_error="error")
+
+
+def _list_in_answer(key: str) -> pl.Expr:
+    """Return the distinct texts under a key of a JSON answer. The text of an answer with an error need not be JSON."""
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
-    abilities = fits.str.json_decode(pl.Struct({"cate_ability": pl.List(pl.String)})).struct.field("cate_ability")
-    return answers.select(
-        pl.col("row_id").alias("label"),
-        abilities.list.unique(maintain_order=True).alias("cate_ability"),
-        pl.col("error").alias("lift_error"),
-    )
+    listed = fits.str.json_decode(pl.Struct({key: pl.List(pl.String)})).struct.field(key)
+    return listed.list.unique(maintain_order=True)
 
 
 _NAME = r"^[\p{Han}A-Za-z0-9+#/ -]{1,20}$"
@@ -126,10 +98,7 @@ _STAMMER = re.compile(r"([^\x00-\x7f])\1|([^\x00-\x7f]{2,}).?\2")
 
 
 def parse_chinese_names(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the Chinese names of labels.
-
-    Args:
-        answers: Columns row_id (the label), text, error.
+    """Parse the Chinese names of labels: row_id (the label), text, error.
 
     Returns:
         One line per answer: label, label_zh, name_error. `label_zh` is the first line of the text without quotes and
@@ -140,19 +109,12 @@ def parse_chinese_names(answers: pl.DataFrame) -> pl.DataFrame:
     name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
     named = answers.select("row_id", "error", name=name)
     stammers = pl.Series([bool(text and _STAMMER.search(text)) for text in named["name"]], dtype=pl.Boolean)
-    fits = (
-        pl.col("error").is_null()
-        & pl.col("name").str.contains(_NAME)
-        & pl.col("name").str.contains(r"\p{Han}")
-        & ~stammers
-    )
+    chinese = pl.col("name").str.contains(_NAME) & pl.col("name").str.contains(r"\p{Han}")
+    fits = pl.col("error").is_null() & chinese & ~stammers
     shared = pl.when(fits).then("name").is_duplicated() & fits
+    lacking = pl.when(~fits.fill_null(False)).then(pl.coalesce("error", pl.lit("not_chinese")))
     return named.select(
-        pl.col("row_id").alias("label"),
-        pl.when(fits & ~shared).then("name").alias("label_zh"),
-        pl.when(shared)
-        .then(pl.lit("shared"))
-        .when(~fits.fill_null(False))
-        .then(pl.coalesce("error", pl.lit("not_chinese")))
-        .alias("name_error"),
+        label="row_id",
+        label_zh=pl.when(fits & ~shared).then("name"),
+        name_error=pl.when(shared).then(pl.lit("shared")).otherwise(lacking),
     )

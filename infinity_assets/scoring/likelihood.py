@@ -31,10 +31,9 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
         One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error
         (the reason for a null ifd), loss_instruction, ic_ifd, ic_ifd_error (the reason for a null ic_ifd).
     """
-    measured = mean_loss(in_context, "loss").join(
-        mean_loss(alone, "loss_alone", positive=True), on="row_id", how="left"
-    )
-    measured = measured.join(mean_loss(instruction, "loss_instruction", positive=True), on="row_id", how="left")
+    measured = mean_loss(in_context, "loss")
+    for divisor, name in ((alone, "loss_alone"), (instruction, "loss_instruction")):
+        measured = measured.join(mean_loss(divisor, name, positive=True), on="row_id", how="left")
     tokens = in_context.select("row_id", pl.col("answer_tokens").cast(pl.Int64))
     ratio = pl.col("loss") / pl.col("loss_alone")
     corrected = ratio / pl.col("loss_instruction")
@@ -54,23 +53,12 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
 
 
 def mean_loss(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.DataFrame:
-    """Compute the mean loss per token.
-
-    Args:
-        scores: Columns row_id, sum_logprob, answer_tokens, error.
-        name: Name of the loss.
-        positive: Whether a loss of 0 is unusable too, for a divisor.
+    """Compute the mean loss per token, from columns row_id, sum_logprob, answer_tokens, error.
 
     Returns:
-        row_id, `name` (finite or null), `name`_error (the reason for null).
+        row_id, `name` (finite or null; not 0 if it must be `positive`, as a divisor), `name`_error (the reason for null).
     """
     loss = -pl.col("sum_logprob") / pl.col("answer_tokens")
-    usable = loss.is_finite() & ((loss > 0) | (not positive))
-    return scores.select(
-        "row_id",
-        pl.when(usable).then(loss).alias(name),
-        pl.when(usable.fill_null(False))
-        .then(None)
-        .otherwise(pl.coalesce("error", pl.lit(NO_TOKENS)))
-        .alias(f"{name}_error"),
-    )
+    usable = (loss.is_finite() & ((loss > 0) | (not positive))).fill_null(False)
+    reason = pl.when(~usable).then(pl.coalesce("error", pl.lit(NO_TOKENS)))
+    return scores.select("row_id", pl.when(usable).then(loss).alias(name), reason.alias(f"{name}_error"))

@@ -1,5 +1,7 @@
 """Samples of rows for the models if all rows would cost too much: by row id, with an equal share from each shard."""
 
+from typing import Any
+
 import polars as pl
 
 from infinity_assets.rows.ids import draw
@@ -9,22 +11,11 @@ NOT_SAMPLED = "not_sampled"
 
 
 def take(rows: pl.DataFrame, max_rows: int, shards: int) -> pl.DataFrame:
-    """Return the rows of one shard that are in the sample.
-
-    Args:
-        rows: The rows of a shard, with row_id.
-        max_rows: Size of the sample over all shards, or 0 for all rows.
-        shards: Number of shards.
-    """
+    """Return the rows of one shard that are in the sample of `max_rows` over all shards (0: all rows)."""
     if not max_rows or rows.height <= max_rows // shards:
         return rows
-    return (
-        rows.with_columns(draw("sample", rows["row_id"]))
-        .sort("draw", "row_id")
-        .head(max_rows // shards)
-        .sort("row_id")
-        .drop("draw")
-    )
+    drawn = rows.with_columns(draw("sample", rows["row_id"])).sort("draw", "row_id")
+    return drawn.head(max_rows // shards).sort("row_id").drop("draw")
 
 
 _STRATA = ("source", "kind", "language", "operation")
@@ -38,10 +29,7 @@ def take_stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
 
     Args:
         rows: Rows with row_id and any of those columns.
-        size: Rows to take; all, if there are no more.
-
-    Returns:
-        The rows taken, in their order in `rows`.
+        size: Rows to take; all, if there are no more. They keep their order.
     """
     if rows.height <= size:
         return rows
@@ -67,11 +55,8 @@ def match_stand_ins(rows: pl.DataFrame, sampled: pl.DataFrame) -> pl.Series:
     index = pl.DataFrame({"place": range(rows.height)}, schema={"place": pl.UInt32})
     queries = pl.concat([rows.select("kind", "language", "length"), index], how="horizontal").sort("length", "place")
     by_length = sampled.select("kind", "language", "length", found="row_id").sort("length", "found")
-    similar = queries.join_asof(
-        by_length, on="length", by=["kind", "language"], strategy="nearest", check_sortedness=False
-    )
-    nearest = queries.join_asof(
-        by_length.select("length", other="found"), on="length", strategy="nearest", check_sortedness=False
-    )
+    options: dict[str, Any] = {"on": "length", "strategy": "nearest", "check_sortedness": False}
+    similar = queries.join_asof(by_length, by=["kind", "language"], **options)
+    nearest = queries.join_asof(by_length.select("length", other="found"), **options)
     both = similar.join(nearest.select("place", "other"), on="place", maintain_order="left")
     return both.sort("place").select(pl.coalesce("found", "other")).to_series().alias("row_id")

@@ -11,15 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infinity_assets.dedup.close_pairs import find_nearest
+from infinity_assets.dedup.close_pairs import EFFORT, find_nearest, open_graph
 from infinity_assets.settings.foundation import Labels
 
 BANDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Lower bounds of the similarity bands in which the agreement is reported."""
 
-_LINKS = 16
-_EFFORT = 200
-_SEED = 100
 _CHUNK = 8192
 
 Vectors = npt.NDArray[np.floating]
@@ -37,13 +34,11 @@ class Labelled(NamedTuple):
 
 
 def neighbours(queries: Vectors, labelled: Labelled, floor: float, most: int, exact_up_to: int) -> pl.DataFrame:
-    """Find the labelled rows nearest to every query.
+    """Find the labelled rows nearest to every query, of shape (queries, width).
 
     Args:
-        queries: Shape (queries, width).
-        labelled: The rows to search.
-        floor: Minimum cosine.
-        most: Maximum number of neighbours per query.
+        queries, labelled: The vectors to search for, and the rows to search.
+        floor, most: Minimum cosine, and maximum number of neighbours per query.
         exact_up_to: Maximum number of labelled rows for an exact search. With more, hnswlib may miss some neighbours.
 
     Returns:
@@ -96,23 +91,15 @@ def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
     others = nearby.filter(pl.col("query") != pl.col("row"))
     others = others.filter(pl.int_range(pl.len()).over("query") < recipe.neighbours)
     best = others.group_by("query").agg(best=pl.col("similarity").max())
-    rows = pl.DataFrame(
-        {
-            "query": np.arange(len(labelled.keys)),
-            "fine": labelled.labels["ability"],
-            "coarse": labelled.labels["cate_ability"],
-        }
-    )
+    fine, coarse = labelled.labels["ability"], labelled.labels["cate_ability"]
+    rows = pl.DataFrame({"query": np.arange(len(labelled.keys)), "fine": fine, "coarse": coarse})
     rows = rows.join(best, on="query", how="left", maintain_order="left")
     lines = []
     for low, high in zip(BANDS, (*BANDS[1:], np.inf), strict=True):
         band = rows.filter((pl.col("best") >= low) & (pl.col("best") < high))
         near = others.filter(pl.col("similarity") >= low).join(band, on="query", how="semi")
         voted = band
-        for name, lists, cap in (
-            ("fine", labelled.labels["ability"], most),
-            ("coarse", labelled.labels["cate_ability"], None),
-        ):
+        for name, lists, cap in (("fine", fine, most), ("coarse", coarse, None)):
             winners = vote(near, lists, recipe.vote, cap).rename({"labels": f"said_{name}"})
             voted = voted.join(winners, on="query", how="left", maintain_order="left")
         lines.append(_line(f"{low:.1f}", voted, rows.height))
@@ -148,33 +135,17 @@ def _line(name: str, voted: pl.DataFrame, total: int) -> dict[str, float | str |
 
 def _propose(queries: Vectors, labelled: Labelled, floor: float, most: int) -> pl.DataFrame:
     """Find neighbours with a graph index, and recompute their cosines to match the exact search."""
-    import hnswlib
-
     vectors = np.asarray(labelled.vectors, dtype=np.float32)
-    index = hnswlib.Index(space="ip", dim=vectors.shape[1])
-    index.init_index(max_elements=len(vectors), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
+    index = open_graph(vectors.shape[1], len(vectors))
     index.add_items(vectors, np.arange(len(vectors)), num_threads=1)
-    index.set_ef(max(_EFFORT, 2 * most))
+    index.set_ef(max(EFFORT, 2 * most))
     parts = []
     for start in range(0, len(queries), _CHUNK):
         chunk = np.asarray(queries[start : start + _CHUNK], dtype=np.float32)
         rows, _ = index.knn_query(chunk, k=min(most, len(vectors)))
         cosines = np.einsum("ij,ikj->ik", chunk.astype(np.float64), vectors[rows].astype(np.float64))
-        query = np.repeat(np.arange(start, start + len(chunk)), rows.shape[1])
-        flat = rows.ravel().astype(np.int64)
-        parts.append(
-            pl.DataFrame(
-                {
-                    "query": query,
-                    "row": flat,
-                    "similarity": cosines.ravel().astype(np.float32),
-                    "key": labelled.keys[flat],
-                }
-            )
-        )
-    return (
-        pl.concat(parts)
-        .filter(pl.col("similarity") >= floor)
-        .sort("query", pl.col("similarity") * -1, "key")
-        .drop("key")
-    )
+        query, row = np.repeat(np.arange(start, start + len(chunk)), rows.shape[1]), rows.ravel().astype(np.int64)
+        similarity = cosines.ravel().astype(np.float32)
+        parts.append(pl.DataFrame({"query": query, "row": row, "similarity": similarity, "key": labelled.keys[row]}))
+    near = pl.concat(parts).filter(pl.col("similarity") >= floor)
+    return near.sort("query", pl.col("similarity") * -1, "key").drop("key")

@@ -62,14 +62,7 @@ class Vocabulary(NamedTuple):
 
 
 def list_pairs(tagged: pl.LazyFrame) -> pl.DataFrame:
-    """List the pairs of row and form.
-
-    Args:
-        tagged: raw_labels, one line per row.
-
-    Returns:
-        row (a number), form; distinct pairs.
-    """
+    """List the distinct pairs of row (a number) and form, from one line per row with raw_labels."""
     labelled = tagged.filter(pl.col("raw_labels").list.len() > 0).select(
         pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), form="raw_labels"
     )
@@ -77,28 +70,14 @@ def list_pairs(tagged: pl.LazyFrame) -> pl.DataFrame:
 
 
 def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, str]) -> Vocabulary:
-    """Build a vocabulary from the data.
-
-    Args:
-        pairs: The result of `list_pairs`.
-        embed: Function that embeds names.
-        recipe: The thresholds.
-        by_hand: Manual merges: label to the label that replaces it.
-    """
+    """Build a vocabulary from the result of `list_pairs`. `by_hand` maps a label to the label that replaces it."""
     forms = _forms(pairs)
-    steps = [("raw forms", forms.height), ("spelling", _distinct(forms, "spelling"))]
+    steps = []
     words = forms.drop_nulls("spelling").with_columns(group="stem")
-    pairs = pairs.join(words.select("form", "group"), on="form")
-    spellings = (
-        pairs.join(words.select("form", "spelling"), on="form")
-        .select("row", "spelling")
-        .unique()
-        .group_by("spelling")
-        .len("count")
-    )
-    words = words.join(spellings, on="spelling", maintain_order="left")
+    pairs = pairs.join(words.select("form", "group", "spelling"), on="form")
+    words = words.join(_counts(pairs, "spelling"), on="spelling", maintain_order="left")
     steps.append(("stem", _distinct(words, "group")))
-    counts = _counts(pairs)
+    counts = _counts(pairs, "group")
     trusted = counts.filter(pl.col("count") >= recipe.min_rows).select("group")
     words = words.join(trusted, on="group", how="semi", maintain_order="left").pipe(_name_groups)
     steps.append((f"at least {recipe.min_rows} rows", trusted.height))
@@ -108,7 +87,7 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
     )
     words = words.with_columns(cluster_name="group")
     steps.append(("cluster", _distinct(words, "group")))
-    carried = pairs.select("row", "form").join(words.select("form", "group"), on="form").select("row", "group").unique()
+    carried = pairs.drop("group").join(words.select("form", "group"), on="form").select("row", "group").unique()
     words = _rename_groups(words, _rules(carried, recipe))
     words = words.with_columns(rule_name="group")
     steps.append(("rule", _distinct(words, "group")))
@@ -129,47 +108,22 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
         .otherwise(pl.lit("name"))
     )
     placed = words.select("form", label="group", step=step)
-    reason = (
-        pl.when(pl.col("label").is_not_null())
-        .then(None)
-        .when(pl.col("spelling").is_null())
-        .then(pl.lit(EMPTY))
-        .otherwise(pl.lit(RARE))
-    )
-    table = forms.join(placed, on="form", how="left", maintain_order="left").with_columns(
-        reason=reason, nearest=pl.lit(None, pl.String)
-    )
-    return Vocabulary(
-        _forms_table(table), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row")
-    )
+    table = forms.join(placed, on="form", how="left", maintain_order="left")
+    return _describe(table.with_columns(nearest=pl.lit(None, pl.String)), steps, RARE)
 
 
 def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Labels) -> Vocabulary:
-    """Look up the forms in a frozen vocabulary.
-
-    Args:
-        pairs: The result of `list_pairs`.
-        frozen: The vocabulary: label, forms (list).
-        embed: Function that embeds names.
-        recipe: The minimum cosine.
-    """
+    """Look up the forms in the result of `list_pairs` in a frozen vocabulary: label, forms (list)."""
     forms = _forms(pairs)
     known = frozen.select("label", form="forms").explode("form").with_columns(rank=pl.col("form") != pl.col("label"))
     known = known.with_columns(spelling=normalise(pl.col("form"))).pipe(_add_stems).sort("rank", "label", "form")
     spelled = known.unique("spelling", keep="first").select("spelling", by_spelling="label")
     stemmed = known.unique("stem", keep="first").select("stem", by_stem="label")
-    looked_up = forms.join(spelled, on="spelling", how="left", maintain_order="left").join(
-        stemmed, on="stem", how="left", maintain_order="left"
-    )
-    left = (
-        looked_up.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"]
-        .drop_nulls()
-        .unique()
-        .sort()
-    )
-    looked_up = looked_up.join(
-        _nearest(left, frozen["label"].unique().sort(), embed), on="spelling", how="left", maintain_order="left"
-    )
+    looked_up = forms.join(spelled, on="spelling", how="left", maintain_order="left")
+    looked_up = looked_up.join(stemmed, on="stem", how="left", maintain_order="left")
+    unknown = looked_up.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"]
+    nearest = _nearest(unknown.drop_nulls().unique().sort(), frozen["label"].unique().sort(), embed)
+    looked_up = looked_up.join(nearest, on="spelling", how="left", maintain_order="left")
     near = pl.when(pl.col("similarity") >= recipe.min_cosine).then(pl.col("nearest"))
     label = pl.coalesce("by_spelling", "by_stem", near)
     step = (
@@ -182,44 +136,19 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
         .when(near.is_not_null())
         .then(pl.lit("cluster"))
     )
-    looked_up = looked_up.with_columns(label=label, step=step)
-    reason = (
-        pl.when(pl.col("label").is_not_null())
-        .then(None)
-        .when(pl.col("spelling").is_null())
-        .then(pl.lit(EMPTY))
-        .otherwise(pl.lit(NOT_IN_VOCABULARY))
-    )
-    looked_up = looked_up.with_columns(reason=reason, nearest=pl.when(pl.col("label").is_null()).then("nearest"))
-    steps = [
-        ("raw forms", forms.height),
-        ("spelling", _distinct(forms, "spelling")),
-        ("in the vocabulary", _distinct(looked_up, "label")),
-    ]
-    return Vocabulary(
-        _forms_table(looked_up), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row")
-    )
+    looked_up = looked_up.with_columns(label=label, step=step, nearest=pl.when(label.is_null()).then("nearest"))
+    return _describe(looked_up, [("in the vocabulary", _distinct(looked_up, "label"))], NOT_IN_VOCABULARY)
 
 
 def count_labels(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows that carry each label.
-
-    Args:
-        forms: Schema `FORMS`.
-        pairs: The result of `list_pairs`.
+    """Count the rows that carry each label, from forms of schema `FORMS` and the result of `list_pairs`.
 
     Returns:
         label, rows, share (of the rows that the tagger labelled), forms (list, most frequent first); most frequent
         label first.
     """
     placed = forms.drop_nulls("label")
-    rows = (
-        pairs.join(placed.select("form", "label"), on="form")
-        .select("row", "label")
-        .unique()
-        .group_by("label")
-        .len("rows")
-    )
+    rows = _counts(pairs.join(placed.select("form", "label"), on="form"), "label").rename({"count": "rows"})
     listed = placed.sort(pl.col("rows") * -1, "form").group_by("label", maintain_order=True).agg(forms="form")
     total = max(pairs["row"].n_unique(), 1)
     counted = listed.join(rows, on="label").with_columns(pl.col("rows").cast(pl.Int64))
@@ -253,9 +182,9 @@ def _add_stems(words: pl.DataFrame) -> pl.DataFrame:
     return words.join(stems, on="spelling", how="left", maintain_order="left")
 
 
-def _counts(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows per group: group, count."""
-    return pairs.select("row", "group").unique().group_by("group").len("count")
+def _counts(pairs: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Count the distinct rows by a column, as `count`."""
+    return pairs.select("row", by).unique().group_by(by).len("count")
 
 
 def _name_groups(words: pl.DataFrame) -> pl.DataFrame:
@@ -286,13 +215,8 @@ def _clusters(names: pl.Series, embed: Embed, least: float) -> pl.DataFrame:
 
 
 def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
-    """Find the groups that imply another: group, name (of the other group).
-
-    Args:
-        carried: row, group; distinct pairs.
-        recipe: Support and confidence.
-    """
-    counts = _counts(carried).with_columns(pl.col("count").cast(pl.Int64))
+    """Find the groups that imply another, from distinct pairs of row and group: group, name (of the other group)."""
+    counts = _counts(carried, "group").with_columns(pl.col("count").cast(pl.Int64))
     often = counts.filter(pl.col("count") >= recipe.min_support)
     # The rank decides which of two groups that imply each other stays, and prevents cycles of rules.
     ranked = often.sort(pl.col("count") * -1, "group").with_row_index("rank")
@@ -322,19 +246,20 @@ def _nearest(spellings: pl.Series, names: pl.Series, embed: Embed) -> pl.DataFra
     if not len(spellings) or not len(names):
         return pl.DataFrame(schema=schema)
     pairs = find_nearest(embed(spellings.to_list()), embed(names.to_list()), -1.0, 1)
-    return pl.DataFrame(
-        {
-            "spelling": spellings.gather(pairs["query"]),
-            "nearest": names.gather(pairs["row"]),
-            "similarity": pairs["similarity"],
-        },
-        schema=schema,
-    )
+    columns = [spellings.gather(pairs["query"]), names.gather(pairs["row"]), pairs["similarity"]]
+    return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 
 def _distinct(frame: pl.DataFrame, column: str) -> int:
     return frame[column].drop_nulls().n_unique()
 
 
-def _forms_table(table: pl.DataFrame) -> pl.DataFrame:
-    return table.select(pl.col(name).cast(dtype) for name, dtype in FORMS.items()).sort("form")
+def _describe(table: pl.DataFrame, steps: list[tuple[str, int]], unplaced: str) -> Vocabulary:
+    """Return the vocabulary of forms with a label, or with a reason: `unplaced`, unless the form is empty."""
+    lacking = pl.when(pl.col("spelling").is_null()).then(pl.lit(EMPTY)).otherwise(pl.lit(unplaced))
+    table = table.with_columns(reason=pl.when(pl.col("label").is_null()).then(lacking))
+    steps = [("raw forms", table.height), ("spelling", _distinct(table, "spelling")), *steps]
+    return Vocabulary(
+        table.select(pl.col(name).cast(dtype) for name, dtype in FORMS.items()).sort("form"),
+        pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"),
+    )

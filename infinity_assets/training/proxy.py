@@ -43,19 +43,14 @@ def draw_sample(rows: pl.DataFrame | pl.LazyFrame, settings: Proxy) -> pl.DataFr
     """Draw the training rows by a hash of their row ids, in the order of the draws. Columns: row_id, messages."""
     ids = rows.lazy().select("row_id").collect()
     lots = ids.with_columns(draw("proxy", ids["row_id"])).sort("draw", "row_id").head(settings.rows).select("row_id")
-    texts = (
-        rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi").collect(engine="streaming")
-    )
-    return lots.join(texts, on="row_id", maintain_order="left")
+    texts = rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi")
+    return lots.join(texts.collect(engine="streaming"), on="row_id", maintain_order="left")
 
 
 def folder_name(rows: pl.DataFrame, settings: Proxy, base: str) -> str:
     """Return the name of a proxy's folder: a hash of everything that determines its weights.
 
-    Args:
-        rows: The sample; its row ids are hashes of the conversations.
-        settings: Settings of the training.
-        base: Identity of the base model.
+    The row ids of the sample are hashes of the conversations; `base` is the `weights_id` of the base model.
     """
     return digest("\n".join([str(VERSION), base, settings.training, *rows["row_id"]]))[:16]
 
@@ -72,9 +67,8 @@ def train(
     Args:
         rows: Training rows with the column messages.
         settings: Settings of the training.
-        base: Folder with the weights of the base model.
-        folder: Folder for the weights of the proxy.
-        progress: Callback with the completed steps, all steps, and the loss as text.
+        base, folder: Folders with the weights of the base model, and for the weights of the proxy.
+        progress: Called with the completed steps, all steps, and the loss as text.
 
     Raises:
         InfinityError: The training failed, or the method is LoRA and peft is not installed.
@@ -111,9 +105,8 @@ def _run_training(
             for line in process.stdout:
                 report = json.loads(line)
                 if "steps" in report:
-                    steps = report["steps"]
-                    record["rows"] = report["rows"]
-                    record["left_out"] = report["left_out"]
+                    steps = report.pop("steps")
+                    record |= report
                 else:
                     record["curve"].append(report)
                     progress(report["step"], steps, f", loss {report['loss']:.3f}")

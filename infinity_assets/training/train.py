@@ -40,9 +40,8 @@ def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> t
             if not text.startswith(after) or not after.startswith(before):
                 return None
             spans.append((len(before), len(after)))
-    encoded = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, truncation=True, max_length=max_tokens
-    )
+    options = {"add_special_tokens": False, "return_offsets_mapping": True}
+    encoded = tokenizer(text, truncation=True, max_length=max_tokens, **options)
     tokens = encoded["input_ids"]
     labels = [
         token if any(start <= begin and end <= stop for start, stop in spans) and end > begin else IGNORED_LABEL
@@ -57,9 +56,8 @@ def iterate_batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[
     for _ in range(settings["epochs"]):
         places = torch.randperm(len(rows), generator=order).tolist()
         for start in range(0, len(places), settings["batch"]):
-            yield sorted(
-                (rows[place] for place in places[start : start + settings["batch"]]), key=lambda row: len(row[0])
-            )
+            batch = places[start : start + settings["batch"]]
+            yield sorted((rows[place] for place in batch), key=lambda row: len(row[0]))
 
 
 def pad_batch(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
@@ -103,9 +101,8 @@ def main(folder: Path) -> None:
         from peft import LoraConfig, get_peft_model
 
         rank = settings["lora_rank"]
-        model = get_peft_model(
-            model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-        )
+        lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        model = get_peft_model(model, lora)
     model.to(device).train()
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
@@ -119,30 +116,18 @@ def main(folder: Path) -> None:
             labels = tensors.pop("labels")[:, 1:]
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(**tensors).logits[:, :-1]
-            part = (
-                torch.nn.functional.cross_entropy(
-                    logits[labels != IGNORED_LABEL].float(), labels[labels != IGNORED_LABEL], reduction="sum"
-                )
-                / answers
-            )
+            counted = labels != IGNORED_LABEL
+            loss_of = torch.nn.functional.cross_entropy
+            part = loss_of(logits[counted].float(), labels[counted], reduction="sum") / answers
             part.backward()
             loss += part.item()
+        rate = learning_rate_at(step, steps, settings)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, steps, settings)
+            group["lr"] = rate
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        print(
-            json.dumps(
-                {
-                    "step": step + 1,
-                    "loss": loss,
-                    "learning_rate": learning_rate_at(step, steps, settings),
-                    "tokens": answers,
-                }
-            ),
-            flush=True,
-        )
+        print(json.dumps({"step": step + 1, "loss": loss, "learning_rate": rate, "tokens": answers}), flush=True)
     if settings["method"] == "lora":
         model = model.merge_and_unload()
     model.to("cpu", stored).save_pretrained(job["out"])

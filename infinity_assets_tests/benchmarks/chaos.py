@@ -7,8 +7,6 @@ garbage. Both servers are separate processes and take the same time for an answe
 has one answer or one error class, and the answers are equal. Of the times only the ratio is printed (target: 0.7).
 """
 
-import argparse
-import os
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +20,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import ModelSpec, Sampling
+from infinity_assets_tests.benchmarks.measuring import load, parser
 from infinity_assets_tests.inference.engines.servers import CLEAN, start_chaos
 
 
@@ -40,12 +39,8 @@ class Outcome(NamedTuple):
 def questions(number: int) -> list[GenerateRequest]:
     """Return distinct requests."""
     sampling = Sampling(temperature=0.7, max_tokens=128)
-    return [
-        GenerateRequest(
-            f"r{n}", "chaos", "p1", ({"role": "user", "content": f"What is {n} plus {n + 1}?"},), sampling, seed=n
-        )
-        for n in range(number)
-    ]
+    asked = [({"role": "user", "content": f"What is {n} plus {n + 1}?"},) for n in range(number)]
+    return [GenerateRequest(f"r{n}", "chaos", "p1", turns, sampling, seed=n) for n, turns in enumerate(asked)]
 
 
 def ask(requests: list[GenerateRequest], folder: Path, concurrency: int, **settings: Any) -> Outcome:
@@ -58,9 +53,8 @@ def ask(requests: list[GenerateRequest], folder: Path, concurrency: int, **setti
         seconds = time.monotonic() - began
         inference.release()
         segments = [path for path in folder.rglob("*.parquet") if not path.name.startswith(".")]
-        return Outcome(
-            seconds, frame, pl.concat([pl.read_parquet(path, columns=["key"]) for path in segments]), fates()
-        )
+        stored = pl.concat([pl.read_parquet(path, columns=["key"]) for path in segments])
+        return Outcome(seconds, frame, stored, fates())
 
 
 def faults(requests: list[GenerateRequest], outcome: Outcome) -> list[str]:
@@ -79,30 +73,25 @@ def faults(requests: list[GenerateRequest], outcome: Outcome) -> list[str]:
 
 def main() -> int:
     """Run both servers and print the outcome."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--latency", type=float, default=0.25)
-    options = parser.parse_args()
-    requests, wrong = questions(options.requests), []
-    outcomes = {}
-    print(
-        f"{options.requests} requests, at most {options.concurrency} in flight, {options.latency} s each; load {os.getloadavg()[0]:.1f}"
-    )
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=2000)
+    arguments.add_argument("--concurrency", type=int, default=64)
+    arguments.add_argument("--latency", type=float, default=0.25)
+    options = arguments.parse_args()
+    requests, outcomes, wrong = questions(options.requests), {}, []
+    limits = f"at most {options.concurrency} in flight, {options.latency} s each"
+    print(f"{options.requests} requests, {limits}; load {load():.1f}")
     with tempfile.TemporaryDirectory() as folder:
         ask(requests[:50], Path(folder) / "warm", options.concurrency, latency=0.0, **CLEAN)  # imports at first use
         for name, settings in (("clean", CLEAN), ("chaotic", {})):
-            outcome = outcomes[name] = ask(
-                requests, Path(folder) / name, options.concurrency, latency=options.latency, **settings
-            )
+            settings = {"latency": options.latency, **settings}
+            outcome = outcomes[name] = ask(requests, Path(folder) / name, options.concurrency, **settings)
             wrong += faults(requests, outcome)
-            classes = Counter(outcome.frame["error"].fill_null("answered"))
-            duplicates = sum(
-                column.len() - column.n_unique() for column in (outcome.frame["row_id"], outcome.stored["key"])
-            )
-            print(
-                f"{name:8} {options.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
-            )
+            rows, keys = outcome.frame["row_id"], outcome.stored["key"]
+            classes = dict(Counter(outcome.frame["error"].fill_null("answered")))
+            duplicates = rows.len() - rows.n_unique() + keys.len() - keys.n_unique()
+            print(f"{name:8} {options.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s", end="  ")
+            print(f"rows: {classes}, {duplicates} duplicates")
             print(f"{'':8} calls: {dict(outcome.fates.most_common())}")
     print(f"ratio {outcomes['clean'].seconds / outcomes['chaotic'].seconds:.2f}")
     print("\n".join(wrong) or "every row has one answer or one error class")

@@ -7,10 +7,6 @@ duplicates, from Parquet to hits. GROUND_TRUTH is a JSON Lines file of source, f
 a test: nothing is asserted on time.
 """
 
-import argparse
-import os
-import resource
-import time
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +17,7 @@ from infinity_assets.decontamination.gate import Gate
 from infinity_assets.reading.benchmarks import read_benchmark
 from infinity_assets.reading.sources import find_sources
 from infinity_assets.settings import Decontamination
+from infinity_assets_tests.benchmarks.measuring import Watch, load, parser, peak
 
 _PLACE = ["source", "file", "position"]
 
@@ -51,35 +48,34 @@ def missed(truth: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lake", type=Path, help="data folder in which raw_pool is made")
-    parser.add_argument("benchmarks", type=Path, help="folder whose subfolders are the benchmarks")
-    parser.add_argument("ground_truth", type=Path, nargs="?", help="JSON Lines of known rows")
-    arguments = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.2f}")
-    began = time.monotonic()
+    options = parser(
+        __doc__,
+        lake="data folder in which raw_pool is made",
+        benchmarks="folder whose subfolders are the benchmarks",
+    )
+    options.add_argument("ground_truth", type=Path, nargs="?", help="JSON Lines of known rows")
+    arguments = options.parse_args()
+    print(f"load {load():.2f}")
+    watch = Watch()
     items = pl.concat([read_benchmark(folder).items for folder in find_sources(arguments.benchmarks)])
-    reading = time.monotonic() - began
+    reading = watch.lap()
     gate = Gate(items, Decontamination(), read_allowed_texts(arguments.benchmarks)["text"])
-    began = time.monotonic()
+    watch.lap()
     gate.matches(pl.DataFrame({"row_id": ["0"], "messages": [[{"role": "user", "content": items["prompt"][0]}]]}))
-    indexing = time.monotonic() - began
-    began, rows, size, found = time.monotonic(), 0, 0, []
+    indexing = watch.lap()
+    rows, size, found = 0, 0, []
     pool = Lake(arguments.lake).scan("raw_pool").select("row_id", "messages", *_PLACE)
     for batch in pool.collect_batches(chunk_size=25_000, maintain_order=True, engine="streaming"):
         found.append(gate.matches(batch).join(batch.drop("messages"), on="row_id"))
         rows += batch.height
         size += int(batch["messages"].explode().struct.field("content").str.len_bytes().sum())
-    seconds = time.monotonic() - began
+    seconds, megabytes = watch.lap(), size / 1e6
     hits = pl.concat(found)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{items.height:,} items read in {reading:.1f} s, indexed in {indexing:.1f} s (compiled first, if never before)"
+        f"{items.height:,} items read in {reading:.1f} s, indexed (compiled first, if never before) in {indexing:.1f} s"
     )
-    print(
-        f"{rows:,} rows, {size / 1e6:,.0f} MB of text in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, {size / 1e6 / seconds:,.0f} MB/s"
-    )
-    print(f"peak memory {peak:.2f} GiB")
+    print(f"{rows:,} rows, {megabytes:,.0f} MB of text in {seconds:.1f} s", end=": ")
+    print(f"{rows / seconds:,.0f} rows/s, {megabytes / seconds:,.0f} MB/s; peak memory {peak():.2f} GiB")
     with pl.Config(tbl_rows=60):
         counts = hits.group_by("verdict", "rule", "part", "side").agg(
             pl.col("row_id").n_unique().alias("rows"), pl.len().alias("hits")

@@ -22,7 +22,6 @@ contender is a whole process; `memory` is the peak of the summed proportional se
 Absolute times depend on the machine: quote ratios of one run. Not a test: nothing is asserted on time.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -30,7 +29,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,7 +45,7 @@ from infinity_assets.progress import LogReporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import conversation
 from infinity_assets.settings import Settings
-from infinity_assets_tests.benchmarks.ingest import Measured, measured
+from infinity_assets_tests.benchmarks.measuring import Measured, Watch, load, measured, parser
 from infinity_assets_tests.benchmarks.near_truth import BATCH, MODES, THRESHOLDS, truth
 from infinity_assets_tests.frames import pool
 
@@ -78,9 +76,14 @@ print(number, "rows,", kept, "kept")
 
 def run_ours(lake: Path) -> None:
     """Run from `raw_pool` to `deduped` like a user: on Dagster, with all ledger tables, invariants and pages."""
+    run_graph(lake, "deduped")
+
+
+def run_graph(lake: Path, until: str) -> None:
+    """Make the assets up to one."""
     from infinity_assets.runs.runner import Runner  # imported here so that it does not count for the library
 
-    faults = Runner(lake, Pool.load(lake), LogReporter()).run(until="deduped")
+    faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=until)
     if faults:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
 
@@ -88,23 +91,16 @@ def run_ours(lake: Path) -> None:
 def run_library(lake: Path, backwards: bool = False) -> None:
     """Run the library functions alone, from the Parquet of `raw_pool` to the losers, without writing rows.
 
-    Args:
-        lake: The data folder. Gets `fingerprints/`, `losers.parquet` and `library.json` (durations and counts).
-        backwards: Whether the sources are in reverse order.
+    The data folder gets `fingerprints/`, `losers.parquet` and `library.json` (durations and counts).
     """
-    settings, began = Settings(), time.monotonic()
+    settings, watch = Settings(), Watch()
     sources = sorted(Lake(lake).partitions(READ[0]), reverse=backwards)
     prints = sign(lake, sources, lake / "fingerprints")
-    signed = time.monotonic()
+    signing = watch.lap()
     losers = find_duplicates(prints, settings.dedup, workers=settings.ingest.workers)
     losers.write_parquet(lake / "losers.parquet")
-    ended = time.monotonic()
-    took = {
-        "signing": signed - began,
-        "finding": ended - signed,
-        "lost": dict(losers.group_by("method").len().sort("method").iter_rows()),
-    }
-    (lake / "library.json").write_text(json.dumps(took))
+    finding, lost = watch.lap(), dict(losers.group_by("method").len().sort("method").iter_rows())
+    (lake / "library.json").write_text(json.dumps({"signing": signing, "finding": finding, "lost": lost}))
 
 
 def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyFrame]:
@@ -127,23 +123,15 @@ def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyF
 def compile_loops() -> None:
     """Put the compiled loops into numba's cache, so that no timing includes their compilation."""
     words = "one two three four five six seven"
-    rows = pool(
-        *(
-            ("source", "file", number, [("user", words), ("assistant", words + tail)])
-            for number, tail in enumerate(("", " eight"))
-        )
-    )
+    texts = ([("user", words), ("assistant", words + tail)] for tail in ("", " eight"))
+    rows = pool(*(("source", "file", number, turns) for number, turns in enumerate(texts)))
     rule = Settings().dedup
     find_duplicates({"source": fingerprint(rows, rule.near).lazy()}, rule)
 
 
 def read_sources(lake: Path) -> None:
     """Make the assets that precede the timing."""
-    from infinity_assets.runs.runner import Runner
-
-    faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=READ[-1])
-    if faults:
-        raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
+    run_graph(lake, READ[-1])
 
 
 PROCESSES = {
@@ -198,9 +186,8 @@ def texts_for_peers(lake: Path) -> Path:
     """Return the cached rows of a lake in the format of the peers."""
     folder = lake / "peers"
     if not folder.exists():
-        text = pl.concat_str(
-            conversation.content_of("system", "user"), conversation.content_of("assistant"), separator="\n"
-        )
+        turns = conversation.content_of("system", "user"), conversation.content_of("assistant")
+        text = pl.concat_str(*turns, separator="\n")
         frame = rows_of(lake).select(text.alias("text")).collect().with_row_index("id")
         half = -(-frame.height // 2)
         with tempfile.TemporaryDirectory(dir=lake) as made:
@@ -214,24 +201,17 @@ def seconds_of_steps(lake: Path, since: datetime) -> dict[str, float]:
     """Return the duration of each asset that was made since a time."""
     opened, spent = Lake(lake), {}
     for asset in sorted(opened.assets() - set(READ)):
-        made = [
-            manifest
-            for name in opened.partitions(asset)
-            if (manifest := opened.manifest(asset, name)) and manifest.finished_at >= since
-        ]
-        if made:
-            spent[asset] = sum(manifest.seconds for manifest in made)
+        manifests = [opened.manifest(asset, name) for name in opened.partitions(asset)]
+        if made := [manifest.seconds for manifest in manifests if manifest and manifest.finished_at >= since]:
+            spent[asset] = sum(made)
     return spent
 
 
 def line(name: str, took: Measured, base: Measured | None = None) -> None:
     """Print the line of a contender."""
     ratio = f"{took.seconds / base.seconds:7.2f} x" if base else " " * 9
-    load = os.getloadavg()[0]
-    print(
-        f"{name:<54} {took.seconds:8.1f} s {ratio}  cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load:.2f}",
-        flush=True,
-    )
+    used = f"cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load():.2f}"
+    print(f"{name:<54} {took.seconds:8.1f} s {ratio}  {used}", flush=True)
 
 
 def graph(
@@ -256,10 +236,8 @@ def library(lake: Path, mode: str) -> Measured:
         split = json.loads((copy / "library.json").read_text())
         size = sum(file.stat().st_size for file in (copy / "fingerprints").iterdir()) / 1e6
     lost = ", ".join(f"{method} {n:,}" for method, n in split["lost"].items()) or "none"
-    print(
-        f"    signing {split['signing']:.1f} s, finding {split['finding']:.1f} s; fingerprints {size:.0f} MB; rows lost: {lost}",
-        flush=True,
-    )
+    durations = f"signing {split['signing']:.1f} s, finding {split['finding']:.1f} s"
+    print(f"    {durations}; fingerprints {size:.0f} MB; rows lost: {lost}", flush=True)
     return took
 
 
@@ -280,66 +258,36 @@ def figures(lake: Path) -> dict[str, Measured]:
 def peers(lake: Path, python: Path) -> None:
     """Run ours and the peers. Ratios are relative to our mode `any`, which compares conversations like the peers."""
     texts, took = texts_for_peers(lake), figures(lake)
-    took["rensa, loop, one core"] = measured([str(python), "-c", RENSA, str(texts)], {})
+    took["rensa, loop, one core"] = measured([str(python), "-c", RENSA, str(texts)])
     line("rensa", took["rensa, loop, one core"])
-    with tempfile.TemporaryDirectory(
-        dir=lake.parent
-    ) as home:  # the peer caches its input, which would change a second run
-        command = [
-            str(python),
-            "-m",
-            "text_dedup.minhash",
-            "--path",
-            "parquet",
-            "--data_files",
-            f"{texts}/*.parquet",
-            "--split",
-            "train",
-        ]
-        command += [
-            "--column",
-            "text",
-            "--idx_column",
-            "id",
-            "--output",
-            f"{home}/output",
-            "--cache_dir",
-            f"{home}/cache",
-        ]
-        command += ["--ngram", "5", "--threshold", "0.7", "--num_perm", "240", "--num_proc", "2"]
-        took["text-dedup, two processes"] = measured(
-            command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-        )
+    # The peer caches its input, which would change a second run.
+    with tempfile.TemporaryDirectory(dir=lake.parent) as home:
+        options = f"--path parquet --data_files {texts}/*.parquet --split train --column text --idx_column id"
+        options += f" --output {home}/output --cache_dir {home}/cache"
+        options += " --ngram 5 --threshold 0.7 --num_perm 240 --num_proc 2"
+        command = [str(python), "-m", "text_dedup.minhash", *options.split()]
+        environment = {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        took["text-dedup, two processes"] = measured(command, environment)
     line("text-dedup", took["text-dedup, two processes"])
     graph_any, library_any = (took[f"{name}, answers any"].seconds for name in ("Dagster", "library alone"))
     print("\n| | wall | of Dagster, any | of library, any | processor | peak memory (PSS) |\n|---|---|---|---|---|---|")
     for name, (seconds, cpu, memory) in took.items():
-        print(
-            f"| {name} | {seconds:.1f} s | {seconds / graph_any:.2f} | {seconds / library_any:.2f} | {cpu:.1f} s | {memory:.2f} GiB |"
-        )
+        ratios = f"{seconds / graph_any:.2f} | {seconds / library_any:.2f}"
+        print(f"| {name} | {seconds:.1f} s | {ratios} | {cpu:.1f} s | {memory:.2f} GiB |")
 
 
 def linear(lake: Path, cache: Path) -> None:
     """Run ours on parts of the rows, and on twice as many."""
     last = None
-    for name, digits in (
-        ("quarter", "0123"),
-        ("half", "01234567"),
-        ("whole", "0123456789abcdef"),
-        ("doubled", "0123456789abcdef"),
-    ):
+    digits_of = {"quarter": "0123", "half": "01234567", "whole": "0123456789abcdef", "doubled": "0123456789abcdef"}
+    for name, digits in digits_of.items():
         folder = cache / "sources" / name
         if not folder.exists():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
             for source in Lake(lake).partitions(READ[0]):
-                rows = (
-                    Lake(lake)
-                    .scan(READ[0], source)
-                    .filter(pl.col("row_id").str.tail(1).is_in(list(digits)))
-                    .select("messages")
-                    .collect()
-                )
+                part = Lake(lake).scan(READ[0], source).filter(pl.col("row_id").str.tail(1).is_in(list(digits)))
+                rows = part.select("messages").collect()
                 write_source(rows, partial / source)
                 if name == "doubled":
                     write_source(altered(rows), partial / f"{source}_altered")
@@ -356,29 +304,10 @@ def write_source(rows: pl.DataFrame, folder: Path) -> None:
         rows.write_ndjson(folder / "rows.jsonl")
 
 
-ALPHABETS = (
-    "az",
-    "AZ",
-    "09",
-    "αω",
-    "ΑΩ",
-    "ая",
-    "АЯ",
-    "بغ",
-    "في",
-    "कह",
-    "কহ",
-    "కహ",
-    "את",
-    "กฮ",
-    "あん",
-    "アン",
-    "가힣",
-    "一龥",
-)
+ALPHABETS = "az AZ 09 αω ΑΩ ая АЯ بغ في कह কহ కహ את กฮ あん アン 가힣 一龥"
 ALTERED = {
     first + i: first + (i + size // 2) % size
-    for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS)
+    for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS.split())
     for i in range(size)
 }
 """Map from every letter, digit and ideogram to the one half an alphabet further."""
@@ -388,12 +317,8 @@ def altered(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows in other letters: equally similar to each other, but not similar to the originals."""
     turns = rows.with_row_index("row").explode("messages").unnest("messages")
     content = pl.Series("content", [text.translate(ALTERED) for text in turns["content"]], dtype=pl.String)
-    return (
-        turns.with_columns(content)
-        .group_by("row", maintain_order=True)
-        .agg(pl.struct("role", "content").alias("messages"))
-        .drop("row")
-    )
+    by_row = turns.with_columns(content).group_by("row", maintain_order=True)
+    return by_row.agg(pl.struct("role", "content").alias("messages")).drop("row")
 
 
 def incremental(lake: Path, last: str) -> None:
@@ -416,9 +341,8 @@ def incremental(lake: Path, last: str) -> None:
     whole, added = signing + finding, signing_last + finding_last
     print(f"library, all at once {whole:.2f} s: signing {signing:.2f} s, finding {finding:.2f} s")
     print(f"library, without {last}: finding {finding_before:.2f} s")
-    print(
-        f"library, {last} added {added:.2f} s, {added / whole:.2%} of all at once: signing {signing_last:.2f} s, finding {finding_last:.2f} s"
-    )
+    print(f"library, {last} added {added:.2f} s, {added / whole:.2%} of all at once", end=": ")
+    print(f"signing {signing_last:.2f} s, finding {finding_last:.2f} s")
     print(f"    the same losers: {joined.equals(at_once)}", flush=True)
     pools = Pool.load(lake)
     with copy_of(lake) as copy:
@@ -432,18 +356,6 @@ def incremental(lake: Path, last: str) -> None:
         graph("Dagster, nothing new", copy, base)
 
 
-class Watch:
-    """A stopwatch with laps."""
-
-    def __init__(self):
-        self._last = time.monotonic()
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap."""
-        last, self._last = self._last, time.monotonic()
-        return self._last - last
-
-
 def rethreshold(lake: Path) -> None:
     """Apply other thresholds to stored fingerprints."""
     settings = Settings()
@@ -453,14 +365,11 @@ def rethreshold(lake: Path) -> None:
         print(f"signing {watch.lap():.2f} s", flush=True)
         for threshold in (settings.dedup.near.threshold, *THRESHOLDS):
             near = settings.dedup.near.model_copy(update={"threshold": threshold})
+            rule = settings.dedup.model_copy(update={"near": near})
             watch.lap()
-            losers = find_duplicates(
-                prints, settings.dedup.model_copy(update={"near": near}), workers=settings.ingest.workers
-            )
-            print(
-                f"threshold {threshold}: {watch.lap():.2f} s, {(losers['method'] == 'near').sum():,} near-duplicates",
-                flush=True,
-            )
+            losers = find_duplicates(prints, rule, workers=settings.ingest.workers)
+            count = (losers["method"] == "near").sum()
+            print(f"threshold {threshold}: {watch.lap():.2f} s, {count:,} near-duplicates", flush=True)
 
 
 def determinism(lake: Path) -> None:
@@ -485,38 +394,12 @@ def hash_of(files: Sequence[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in files:
         digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = ("figures", "library", "peers", "linear", "incremental", "rethreshold", "determinism", "truth")
-    parser.add_argument("what", choices=(*what, *PROCESSES))
-    parser.add_argument("folder", type=Path, help="folder whose subfolders are the sources")
-    parser.add_argument(
-        "--cache", type=Path, default=Path(tempfile.gettempdir(), "deduplicate"), help="folder for what is made once"
-    )
-    parser.add_argument("--peers-python", type=Path, help="the Python of the peers' environment")
-    parser.add_argument("--last", default="codealpaca", help="the source that is added last")
-    parser.add_argument(
-        "--rows", type=int, default=25_000, help="rows per language whose true similarities are computed"
-    )
-    chosen = parser.parse_args(arguments)
-    if chosen.what in PROCESSES:
-        PROCESSES[chosen.what](chosen.folder)
-        return
-    if chosen.what == "peers" and chosen.peers_python is None:
-        parser.error("peers wants --peers-python")
-    lake = lake_of(chosen.folder.absolute(), chosen.cache / "lakes" / "all")
-    compile_loops()
-    machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(f"{machine}, load {os.getloadavg()[0]:.2f}", flush=True)
-    calls = {
+def main() -> None:
+    commands = {
         "figures": lambda: figures(lake),
         "library": lambda: libraries(lake),
         "peers": lambda: peers(lake, chosen.peers_python),
@@ -526,7 +409,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "determinism": lambda: determinism(lake),
         "truth": lambda: truth(rows_of(lake), chosen.rows),
     }
-    calls[chosen.what]()
+    options, cache = parser(__doc__), Path(tempfile.gettempdir(), "deduplicate")
+    options.add_argument("what", choices=(*commands, *PROCESSES))
+    options.add_argument("folder", type=Path, help="folder whose subfolders are the sources")
+    options.add_argument("--cache", type=Path, default=cache, help="folder for what is made once")
+    options.add_argument("--peers-python", type=Path, help="the Python of the peers' environment")
+    options.add_argument("--last", default="codealpaca", help="the source that is added last")
+    options.add_argument("--rows", type=int, default=25_000, help="rows per language with known similarities")
+    chosen = options.parse_args()
+    if chosen.what in PROCESSES:
+        PROCESSES[chosen.what](chosen.folder)
+        return
+    if chosen.what == "peers" and chosen.peers_python is None:
+        options.error("peers wants --peers-python")
+    lake = lake_of(chosen.folder.absolute(), chosen.cache / "lakes" / "all")
+    compile_loops()
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load():.2f}", flush=True)
+    commands[chosen.what]()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ processes on the same prompts as JSON Lines: its time is from there to the drawn
 compared with ours under `features: reference`. Not a test: nothing is asserted on time.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from infinity_assets.selection.dsir import drawing
 from infinity_assets.selection.dsir.passes import count_rows, weigh_rows
 from infinity_assets.selection.dsir.weights import Counts, count, fit, weigh
 from infinity_assets.settings.foundation import Dsir
-from infinity_assets_tests.benchmarks.ingest import measured
+from infinity_assets_tests.benchmarks.measuring import load, measured, parser
 
 PACKAGE = """
 import json, sys, time
@@ -93,13 +92,14 @@ def speed(lake: Path, target: str, k: int, repeat: int) -> None:
             with tempfile.TemporaryDirectory() as out:
                 command = [sys.executable, "-m", __spec__.name, "once", str(lake), "--target", target, "--k", str(k)]
                 command += ["--features", features, "--part", str(part), "--out", f"{out}/drawn.parquet"]
-                runs = [measured(command, {}) for _ in range(repeat)]
+                runs = [measured(command) for _ in range(repeat)]
                 rows = pool_of(lake, part).select(pl.len()).collect().item()
-                best = min(runs)
+                taken = pl.read_parquet(f"{out}/drawn.parquet").height
+                best, every = min(runs), ", ".join(f"{run.seconds:.1f}" for run in runs)
                 print(
-                    f"{features:10} {rows:>8,} rows, {pl.read_parquet(f'{out}/drawn.parquet').height:,} drawn: {best.seconds:6.1f} s (of "
-                    f"{', '.join(f'{run.seconds:.1f}' for run in runs)})  {rows / best.seconds:9,.0f} rows/s  {best.cpu:.1f} s of CPU  "
-                    f"{max(run.memory for run in runs):.2f} GiB  load {os.getloadavg()[0]:.1f}",
+                    f"{features:10} {rows:>8,} rows, {taken:,} drawn: {best.seconds:6.1f} s (of {every})  "
+                    f"{rows / best.seconds:9,.0f} rows/s  {best.cpu:.1f} s of CPU  "
+                    f"{max(run.memory for run in runs):.2f} GiB  load {load():.1f}",
                     flush=True,
                 )
 
@@ -113,10 +113,9 @@ def divergence(target: np.ndarray, other: np.ndarray) -> float:
 def bigrams(texts: pl.Series, features: str) -> np.ndarray:
     """Return the counts of hashed bigrams alone."""
     total = np.zeros(10_000, np.int64)
+    settings = [Dsir.model_validate({"features": features, "ngram": n}) for n in (2, 1)]
     for part in texts.to_frame().iter_slices(8_000):
-        both, single = (
-            count(part.to_series(), Dsir.model_validate({"features": features, "ngram": n})).ngrams for n in (2, 1)
-        )
+        both, single = (count(part.to_series(), one).ngrams for one in settings)
         total += both - single
     return total
 
@@ -125,33 +124,28 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
     """Compare draws with the target, and the weights with the weights of the reference."""
     rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
     at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
-    texts = rows.select(
-        pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")
-    ).collect(engine="streaming")
-    aims = {
-        features: bigrams(texts.filter(pl.col("source") == target)["text"], features)
-        for features in ("words", "reference")
-    }
+    number, text = pl.col("at").cast(pl.Int64), conversation.content_of("user").alias("text")
+    texts = rows.select(number, "row_id", "source", text).collect(engine="streaming")
+    of_target = texts.filter(pl.col("source") == target)["text"]
+    aims = {features: bigrams(of_target, features) for features in ("words", "reference")}
     base = [divergence(aim, bigrams(texts.sample(k, seed=0)["text"], features)) for features, aim in aims.items()]
 
-    def say(name: str, chosen: pl.Series, seconds: float | None) -> None:
+    def say(name: str, chosen: pl.Series, seconds: float | None = None) -> None:
         own = texts.filter(pl.col("at").is_in(chosen.implode()))
         assert own.height == min(k, texts.height)
         found = [divergence(aim, bigrams(own["text"], features)) for features, aim in aims.items()]
         chars = own["text"].str.len_chars()
         print(
-            f"{name:34} KL {found[0]:.3f} (gain {base[0] - found[0]:.3f}), reference's bigrams {found[1]:.3f} ({base[1] - found[1]:.3f})  "
-            f"{(own['source'] == target).sum():,} of the target  characters: median {chars.median():.0f}, mean {chars.mean():.0f}"
+            f"{name:34} KL {found[0]:.3f} (gain {base[0] - found[0]:.3f}), "
+            f"reference's bigrams {found[1]:.3f} ({base[1] - found[1]:.3f})  "
+            f"{(own['source'] == target).sum():,} of the target  "
+            f"characters: median {chars.median():.0f}, mean {chars.mean():.0f}"
             + (f"  {seconds:.1f} s" if seconds else ""),
             flush=True,
         )
 
-    say("random", texts["at"].gather(draw("random", texts["row_id"]).arg_sort().head(k)), None)
-    say(
-        "the target itself, and at random",
-        texts.select((pl.col("source") != target).alias("o"), "at").sort("o")["at"].head(k),
-        None,
-    )
+    say("random", texts["at"].gather(draw("random", texts["row_id"]).arg_sort().head(k)))
+    say("the target itself, and at random", texts.sort(pl.col("source") != target)["at"].head(k))
     weights = None
     for name, changes in SETTINGS.items():
         began = time.monotonic()
@@ -166,17 +160,15 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
         texts.select("text", "at").write_ndjson(folder / "raw.jsonl")
         texts.filter(pl.col("source") == target).select("text").write_ndjson(folder / "target.jsonl")
         command = [str(reference), "-c", PACKAGE, str(folder / "raw.jsonl"), str(folder / "target.jsonl"), out, str(k)]
-        took, marks = measured(command, {}), folder / "marks.json"
-        print(
-            f"data-selection, 2 processes: {marks.read_text()} seconds since the start, {took.memory:.2f} GiB, load {os.getloadavg()[0]:.1f}"
-        )
+        took, marks = measured(command), (folder / "marks.json").read_text()
+        print(f"data-selection, 2 processes: {marks} seconds, {took.memory:.2f} GiB, load {load():.1f}")
         theirs = np.empty(texts.height)
         for half in (0, 1):
             theirs[half::2] = np.load(folder / "cache" / "log_importance_weights" / f"{half}.npy")
         print(f"largest difference of a log weight: {np.abs(theirs - weights).max():.2e} of {np.abs(theirs).max():.0f}")
         for name in ("drawn", "drawn_any_length"):
             chosen = pl.concat([pl.read_ndjson(file) for file in sorted((folder / name).rglob("*.jsonl"))])
-            say(f"data-selection, {name}", chosen["at"], None)
+            say(f"data-selection, {name}", chosen["at"])
 
 
 def smooth(lake: Path, target: str, k: int) -> None:
@@ -200,37 +192,30 @@ def smooth(lake: Path, target: str, k: int) -> None:
                 weights = pl.concat([weigh(part["text"], fitted, dsir) for part in texts.iter_slices(8_000)])
                 table = pl.concat([texts, weights], how="horizontal")
                 chosen = draw_rows(table, k // 4)
-                print(
-                    f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>7,.0f}: held-out prompts {gain:+.3f} nats per "
-                    f"n-gram against the pool, KL {divergence(aim, bigrams(chosen['text'], 'words')):.3f}, "
-                    f"{(chosen['source'] == target).sum():,} of the target",
-                    flush=True,
-                )
+                setting = f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>7,.0f}"
+                fit_of_p = f"held-out prompts {gain:+.3f} nats per n-gram against the pool"
+                distance = divergence(aim, bigrams(chosen["text"], "words"))
+                of_target = (chosen["source"] == target).sum()
+                print(f"{setting}: {fit_of_p}, KL {distance:.3f}, {of_target:,} of the target", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "close", "smooth", "once"))
-    parser.add_argument("lake", type=Path, help="data folder in which raw_pool is made")
-    parser.add_argument("--target", default="gsm8k_train", help="the source that is the target")
-    parser.add_argument("--k", type=int, default=60_000, help="rows to be drawn")
-    parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
-    parser.add_argument("--reference", type=Path, help="Python with data-selection==1.0.2")
-    parser.add_argument(
-        "--part",
-        type=int,
-        default=4,
-        help="quarters of the pool that are read (`once`, `close`); as much less is drawn",
-    )
-    parser.add_argument("--features", default="words", help="`once`: words or reference")
-    parser.add_argument("--out", type=Path, help="`once`: where the ids go")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("what", choices=("speed", "close", "smooth", "once"))
+    arguments.add_argument("lake", type=Path, help="data folder in which raw_pool is made")
+    arguments.add_argument("--target", default="gsm8k_train", help="the source that is the target")
+    arguments.add_argument("--k", type=int, default=60_000, help="rows to be drawn")
+    arguments.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
+    arguments.add_argument("--reference", type=Path, help="Python with data-selection==1.0.2")
+    arguments.add_argument("--part", type=int, default=4, help="quarters of the pool that `once` and `close` read")
+    arguments.add_argument("--features", default="words", help="`once`: words or reference")
+    arguments.add_argument("--out", type=Path, help="`once`: where the ids go")
+    options = arguments.parse_args()
     match options.what:
         case "once":
             dsir = Dsir.model_validate({"targets": {"math": (options.target,)}, "features": options.features})
-            drawn(pool_of(options.lake, options.part), dsir, options.k * options.part // 4)[1].select(
-                "row_id"
-            ).write_parquet(options.out)
+            _, chosen = drawn(pool_of(options.lake, options.part), dsir, options.k * options.part // 4)
+            chosen.select("row_id").write_parquet(options.out)
         case "speed":
             speed(options.lake, options.target, options.k, options.repeat)
         case "close":

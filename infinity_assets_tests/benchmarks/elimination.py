@@ -8,7 +8,6 @@ second pair of columns is at the best threshold for the set: the potential of th
 performance. Not a test: nothing is asserted.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from infinity_assets.settings.chat import Elimination
 from infinity_assets.settings.models import Models, ModelSpec
 from infinity_assets.synthesis.elimination import model_measures
 from infinity_assets.synthesis.prompting import Asking
+from infinity_assets_tests.benchmarks.measuring import parser
 from infinity_assets_tests.synthesis.elimination import labelled
 from infinity_assets_tests.synthesis.elimination.labelled import Tally, tally
 
@@ -50,18 +50,16 @@ def best(numbers: pl.Series, wanted: pl.Series) -> tuple[float, Tally]:
     def f1(found: Tally) -> float:
         return 2 * found.hits / (2 * found.hits + found.misses + found.alarms)
 
-    tallies = [
-        (threshold, tally((numbers >= threshold).fill_null(False), wanted))
-        for threshold in numbers.drop_nulls().unique().sort()
-    ]
+    thresholds = numbers.drop_nulls().unique().sort()
+    tallies = [(least, tally((numbers >= least).fill_null(False), wanted)) for least in thresholds]
     return max(tallies, key=lambda pair: f1(pair[1]), default=(0.0, tally(numbers.is_null() & False, wanted)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder with the weights of the judge; the embedded model without it")
-    parser.add_argument("--data", type=Path, help="folder that keeps the answers; a temporary one without it")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--model", help="folder with the weights of the judge; the embedded model without it")
+    options.add_argument("--data", type=Path, help="folder that keeps the answers; a temporary one without it")
+    arguments = options.parse_args()
     judge = ModelSpec(model=arguments.model) if arguments.model else ModelSpec()
     with tempfile.TemporaryDirectory() as folder:
         inference = Inference(ResponseStore((arguments.data or Path(folder)) / "responses"), EnginePool(models_dir()))

@@ -7,9 +7,6 @@ scores and labels count as unknown. The folder is not changed. Prints a line per
 rows per second, rows of F, and the process's peak memory.
 """
 
-import argparse
-import os
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +19,7 @@ from infinity_assets.defs.registry import REGISTERED
 from infinity_assets.rows.schema import ROW
 from infinity_assets.selection.domain_budget import budget
 from infinity_assets.settings import Settings
+from infinity_assets_tests.benchmarks.measuring import load, parser, peak
 from infinity_assets_tests.defs.steps import step_of
 
 UNKNOWN = {
@@ -29,15 +27,8 @@ UNKNOWN = {
     "labelled": {"cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)},
 }
 BORROWED = (
-    "decontaminated",
-    "measured",
-    "vectors",
-    "importance",
-    "proximity",
-    "benchmarks",
-    "benchmark_vectors",
-    *UNKNOWN,
-    "seed_selected",
+    *("decontaminated", "measured", "vectors", "importance", "proximity", "benchmarks", "benchmark_vectors"),
+    *(*UNKNOWN, "seed_selected"),
 )
 
 
@@ -46,28 +37,19 @@ def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
     given, lake = Lake(data), Lake(scratch)
 
     def commit(asset: str, rows: pl.DataFrame) -> None:
-        lake.commit(
-            StepKey(asset=asset, partition="all", code_version="", settings_hash="", inputs={}),
-            Outcome(rows),
-            "benchmark",
-            0.0,
-        )
+        lake.commit(key_of(asset), Outcome(rows), "benchmark", 0.0)
 
     for asset in BORROWED:
         for partition in given.partitions(asset):
-            for place, target in (
-                (lake.rows_file(asset, partition), given.rows_file(asset, partition)),
-                (lake.manifest_file(asset, partition), given.manifest_file(asset, partition)),
-            ):
+            for kind in ("rows_file", "manifest_file"):
+                place, target = (getattr(owner, kind)(asset, partition) for owner in (lake, given))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(target.resolve())
     rows = lake.scan("decontaminated")
     for asset, columns in UNKNOWN.items():
         if not lake.partitions(asset):
-            commit(
-                asset,
-                rows.select("row_id", *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items())).collect(),
-            )
+            nulls = {name: pl.lit(None, dtype) for name, dtype in columns.items()}
+            commit(asset, rows.select("row_id", **nulls).collect())
     if not lake.partitions("seed_selected"):
         commit("seed_selected", pl.DataFrame(schema=ROW))
     step = step_of("topics", lake, settings)
@@ -77,11 +59,15 @@ def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
     return lake
 
 
+def key_of(asset: str, settings_hash: str = "") -> StepKey:
+    return StepKey(asset=asset, partition="all", code_version="", settings_hash=settings_hash, inputs={})
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--max-rows", type=int, default=20_000)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--max-rows", type=int, default=20_000)
+    arguments = options.parse_args()
     settings = Settings()
     recipe = settings.foundation.model_copy(update={"max_rows": arguments.max_rows})
     settings = settings.model_copy(update={"foundation": recipe})
@@ -89,30 +75,23 @@ def main() -> None:
         scratch = Path(folder)
         lake = prepare(arguments.data, scratch, settings)
         pool = lake.scan("decontaminated").select(pl.len()).collect().item()
-        print(f"prepared, peak {_peak():.2f} GiB")
+        print(f"prepared, peak {peak():.2f} GiB")
         for similarity in (recipe.max_similarity, recipe.max_similarity - 0.05):
-            changed = settings.model_copy(
-                update={"foundation": recipe.model_copy(update={"max_similarity": similarity})}
-            )
-            step = step_of("inf_instruct_f", lake, changed)
-            key = StepKey(
-                asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={}
-            )
+            tightened = recipe.model_copy(update={"max_similarity": similarity})
+            step = step_of("inf_instruct_f", lake, settings.model_copy(update={"foundation": tightened}))
+            key = key_of("inf_instruct_f", str(similarity))
             began, worked = time.perf_counter(), time.process_time()
             outcome = REGISTERED["inf_instruct_f"].function(step)
             computed = time.perf_counter() - began
             manifest = lake.commit(key, outcome, "benchmark", time.time())
             seconds = time.perf_counter() - began
-            used, load = time.process_time() - worked, os.getloadavg()[0]
+            used = time.process_time() - worked
             print(
-                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing; {used:.1f} s of processor; "
-                f"load {load:.1f}), {pool / seconds:,.0f} rows/s, {manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
+                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing; "
+                f"{used:.1f} s of processor; load {load():.1f}), {pool / seconds:,.0f} rows/s, "
+                f"{manifest.rows_out:,} rows of F, peak {peak():.2f} GiB"
             )
             print(outcome.charts["domains"])
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -9,17 +9,14 @@ detects no language and writes no files. `memory` is the peak of the summed prop
 processes. Not a test: nothing is asserted on time.
 """
 
-import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
@@ -28,60 +25,9 @@ from infinity_assets.reading.layouts import Parsed, parse
 from infinity_assets.reading.reader import records_of
 from infinity_assets.reading.sources import find_sources, load_source
 from infinity_assets.reading.streams import open_files
+from infinity_assets_tests.benchmarks.measuring import measured, parser
 
 FILES = 20_000
-
-
-class Measured(NamedTuple):
-    """Resources that a process and its children used."""
-
-    seconds: float
-    cpu: float
-    """CPU seconds of all cores."""
-    memory: float
-    """Peak memory, in GiB."""
-
-
-def measured(command: list[str], environment: dict[str, str]) -> Measured:
-    """Run a command to its end and measure it."""
-    began, before = time.monotonic(), os.times()
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    peak, stop = [0], threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.2):
-            peak[0] = max(peak[0], sum(map(_memory, _tree(process.pid))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    stop.set()
-    watcher.join()
-    after = os.times()
-    if code:
-        raise SystemExit(f"{' '.join(command)} ended with {code}")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Measured(time.monotonic() - began, cpu, peak[0] / 2**20)
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = thread.read_text().split()
-        except OSError:  # it has ended
-            continue
-        for child in children:
-            yield from _tree(int(child))
-
-
-def _memory(pid: int) -> int:
-    """Return the PSS of a process, in KiB."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def ingest(sources: Path) -> None:
@@ -109,19 +55,14 @@ def plain(sources: Path) -> None:
         source = load_source(folder)
         for file in source.files():
             with open(file.path, "rb") as stream:
-                for opened in open_files(
-                    stream, file.name, lambda member, source=source: source.wants("archive", member)
-                ):
+                for opened in open_files(stream, file.name, partial(source.wants, "archive")):
                     for text in opened.stream if opened.suffix == ".jsonl" else [opened.stream.read()]:
                         try:
                             value = json.loads(text)
                         except ValueError:  # damaged, or no JSON
                             continue
                         records += len(value) if isinstance(value, list) else 1
-    print(
-        f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)",
-        flush=True,
-    )
+    print(f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)")
 
 
 def lines_of(sources: Path) -> Iterator[bytes]:
@@ -141,11 +82,11 @@ def lines_of(sources: Path) -> Iterator[bytes]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("pool", "large", "files"))
-    parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
-    parser.add_argument("gigabytes", type=float, nargs="?", default=10.0, help="size of the large file")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("what", choices=("pool", "large", "files"))
+    options.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
+    options.add_argument("gigabytes", type=float, nargs="?", default=10.0, help="size of the large file")
+    arguments = options.parse_args()
     if arguments.what == "pool":
         ingest(arguments.sources.absolute())
         plain(arguments.sources)

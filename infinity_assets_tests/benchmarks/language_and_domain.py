@@ -7,7 +7,6 @@ labelled by hand (domain_labels.csv) or, in sources that the classifier has not 
 task. Nothing is asserted here.
 """
 
-import argparse
 import glob
 import json
 import time
@@ -22,6 +21,7 @@ import zstandard
 from infinity_assets.reading.sources import load_source
 from infinity_assets.rows import conversation
 from infinity_assets.scoring import domain, language
+from infinity_assets_tests.benchmarks.measuring import parser
 from infinity_assets_tests.reading.in_memory import read
 
 _CHATTERBOT = {
@@ -37,23 +37,27 @@ _PER_SOURCE = 4000
 _OF_MANY_FILES = ("natural_instructions_v1", "alpaca_cot")
 _SPEED_ROWS = 40_000
 
+
+def first_of(**conditions: pl.Expr) -> pl.Expr:
+    """Return the name of the first condition that is true, or null."""
+    return pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
+
+
 _FILE = pl.col("file")
 HELD_OUT: dict[str, pl.Expr] = {
-    "alpaca_cot": pl.when(_FILE.str.contains("aqua")).then(pl.lit("math")).otherwise(pl.lit("knowledge")),
-    "natural_instructions_v1": pl.when(~_FILE.str.contains("winogrande|paraphras|story_gen")).then(pl.lit("knowledge")),
+    "alpaca_cot": first_of(math=_FILE.str.contains("aqua"), knowledge=pl.lit(True)),
+    "natural_instructions_v1": first_of(knowledge=~_FILE.str.contains("winogrande|paraphras|story_gen")),
     "squad_dev_contexts": pl.lit("knowledge"),
     "probe_gsm8k_8shot": pl.lit("math"),
     "codealpaca": pl.lit("code"),
     "fastchat_dummy": pl.lit("chat"),
-    "moss_sft_samples": pl.when(_FILE.str.contains("calculator|equation_solver")).then(pl.lit("math")),
-    "alpaca_zh_hikariming": pl.when(_FILE.str.contains("代码问题"))
-    .then(pl.lit("code"))
-    .when(_FILE.str.contains("整数加减法"))
-    .then(pl.lit("math"))
-    .when(_FILE.str.contains("名词解释|传统诗词|学术问题|气候|三国"))
-    .then(pl.lit("knowledge"))
-    .when(_FILE.str.contains("建议类|申请书|心得体会|翻译问题|情绪"))
-    .then(pl.lit("chat")),
+    "moss_sft_samples": first_of(math=_FILE.str.contains("calculator|equation_solver")),
+    "alpaca_zh_hikariming": first_of(
+        code=_FILE.str.contains("代码问题"),
+        math=_FILE.str.contains("整数加减法"),
+        knowledge=_FILE.str.contains("名词解释|传统诗词|学术问题|气候|三国"),
+        chat=_FILE.str.contains("建议类|申请书|心得体会|翻译问题|情绪"),
+    ),
 }
 """Sources that the classifier was not trained on, with the label of a row; null skips the row."""
 
@@ -67,14 +71,8 @@ def rows_of(folder: Path, files: Collection[str] = ()) -> pl.DataFrame:
     source = load_source(folder)
     if files:
         source = source.model_copy(update={"include": tuple(glob.escape(file) for file in sorted(files))})
-    rows = read(source).rows
-    return rows.select(
-        "source",
-        "file",
-        "position",
-        conversation.content_of("user").alias("prompt"),
-        conversation.answer().alias("answer"),
-    )
+    texts = {"prompt": conversation.content_of("user"), "answer": conversation.answer()}
+    return read(source).rows.select("source", "file", "position", **texts)
 
 
 def text_key(prompt: pl.Expr) -> pl.Expr:
@@ -84,10 +82,8 @@ def text_key(prompt: pl.Expr) -> pl.Expr:
 
 
 def _checksums(letters: pl.Series) -> pl.Series:
-    return pl.Series(
-        [None if text is None else blake2b(text.encode(), digest_size=8).hexdigest() for text in letters],
-        dtype=pl.String,
-    )
+    hashes = [None if text is None else blake2b(text.encode(), digest_size=8).hexdigest() for text in letters]
+    return pl.Series(hashes, dtype=pl.String)
 
 
 def hand_labels() -> pl.DataFrame:
@@ -106,19 +102,11 @@ def labelled_rows(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
     for (name,), group in labels.group_by("source", maintain_order=True):
         if name not in without and (sources / str(name)).is_dir():
             # A source may have hundreds of files; only files with a label are read.
-            rows = (
-                rows_of(sources / str(name), set(group["file"]) if name in _OF_MANY_FILES else ())
-                .with_columns(text_key(pl.col("prompt")).alias("text"))
-                .unique("text", keep="first", maintain_order=True)
-            )
-            parts.append(
-                group.join(rows.select("text", "prompt", "answer"), on="text", how="inner", maintain_order="left")
-            )
-    return (
-        pl.concat(parts)
-        if parts
-        else labels.clear().with_columns(pl.lit("").alias("prompt"), pl.lit("").alias("answer"))
-    )
+            rows = rows_of(sources / str(name), set(group["file"]) if name in _OF_MANY_FILES else ())
+            rows = rows.select("prompt", "answer", text=text_key(pl.col("prompt")))
+            rows = rows.unique("text", keep="first", maintain_order=True).select("text", "prompt", "answer")
+            parts.append(group.join(rows, on="text", maintain_order="left"))
+    return pl.concat([labels.clear().with_columns(prompt=pl.lit(""), answer=pl.lit("")), *parts])
 
 
 def held_out_rows(sources: Path) -> pl.DataFrame:
@@ -130,16 +118,12 @@ def held_out_rows(sources: Path) -> pl.DataFrame:
     parts = []
     for name, label in HELD_OUT.items():
         if (sources / name).is_dir():
-            part = (
-                _FILE.str.split("/").list.last() if name in ("alpaca_cot", "alpaca_zh_hikariming") else pl.col("source")
-            )
+            by_file = name in ("alpaca_cot", "alpaca_zh_hikariming")
+            part = _FILE.str.split("/").list.last() if by_file else pl.col("source")
             rows = rows_of(sources / name).with_columns(label.alias("label"), part.alias("part")).drop_nulls("label")
             rows = rows.sort("file", "position").sample(fraction=1, shuffle=True, seed=0)
-            parts.append(
-                rows.group_by("part", maintain_order=True)
-                .head(1000)
-                .select("source", "part", "prompt", "answer", "label")
-            )
+            most = rows.group_by("part", maintain_order=True).head(1000)
+            parts.append(most.select("source", "part", "prompt", "answer", "label"))
     return pl.concat(parts)
 
 
@@ -149,13 +133,11 @@ def language_texts(sources: Path, without: Collection[str] = ()) -> pl.DataFrame
     for name, tag in _BY_SOURCE.items():
         if name not in without and (sources / name).is_dir():
             table = rows_of(sources / name).sort("file", "position")
-            for prompt, answer in (
-                table.sample(min(_PER_SOURCE, table.height), seed=0).select("prompt", "answer").rows()
-            ):
+            sample = table.sample(min(_PER_SOURCE, table.height), seed=0)
+            for prompt, answer in sample.select("prompt", "answer").rows():
                 rows += [(f"{name}: prompts", tag, prompt), (f"{name}: rows", tag, f"{prompt}\n\n{answer or ''}")]
-    return pl.DataFrame(rows, schema={"kind": pl.String, "tag": pl.String, "text": pl.String}, orient="row").unique(
-        maintain_order=True
-    )
+    texts = pl.DataFrame(rows, schema=["kind", "tag", "text"], orient="row")
+    return texts.unique(maintain_order=True)
 
 
 def _xquad(folder: Path):
@@ -177,12 +159,9 @@ def _chatterbot(folder: Path):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
-    sources = parser.parse_args().sources
-    pl.Config(
-        tbl_rows=-1, tbl_cols=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, fmt_str_lengths=60
-    )
+    sources = parser(__doc__, sources="folder whose subfolders are the sources").parse_args().sources
+    pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True)
+    pl.Config(fmt_str_lengths=60)
 
     texts = language_texts(sources)
     began = time.process_time()
@@ -191,12 +170,8 @@ def main() -> None:
     told = told.with_columns((pl.col("told") == pl.col("tag")).alias("right"), (pl.col("told") == "und").alias("und"))
     right, und = pl.col("right").mean().round(4), pl.col("und").mean().round(4)
     print(told.group_by("kind").agg(pl.len(), right, und).sort("kind"))
-    print(
-        told.group_by("kind", "tag")
-        .agg(pl.len(), right)
-        .pivot("kind", index="tag", values="right", sort_columns=True)
-        .sort("tag")
-    )
+    by_tag = told.group_by("kind", "tag").agg(pl.len(), right)
+    print(by_tag.pivot("kind", index="tag", values="right", sort_columns=True).sort("tag"))
     length = pl.col("text").str.len_chars()
     length = pl.coalesce(
         *(pl.when(length <= most).then(pl.lit(f"up to {most:>3}")) for most in _LENGTHS), pl.lit("up to any")
@@ -213,13 +188,8 @@ def main() -> None:
     print(labelled.group_by("draw", "source").agg(right).pivot("draw", index="source", values="right").sort("source"))
     for (draw,), rows in sorted(labelled.group_by("draw")):
         print(f"draw {draw}: a line is the true domain")
-        print(
-            rows.group_by("label", "told")
-            .len()
-            .pivot("told", index="label", values="len", sort_columns=True)
-            .fill_null(0)
-            .sort("label")
-        )
+        counts = rows.group_by("label", "told").len()
+        print(counts.pivot("told", index="label", values="len", sort_columns=True).fill_null(0).sort("label"))
     held_out = held_out_rows(sources).with_columns(domain.classify(pl.col("prompt"), pl.col("answer")).alias("told"))
     held_out = held_out.with_columns((pl.col("told") == pl.col("label")).alias("right"))
     print(held_out.group_by("source", "part", "label").agg(pl.len(), right).sort("source", "part"))

@@ -70,40 +70,29 @@ def truth(pool: pl.LazyFrame, count: int) -> None:
             prints = pl.concat([fingerprint(part, near) for part in rows.iter_slices(BATCH)])
             parts = {str(name): part.lazy() for (name,), part in prints.partition_by("source", as_dict=True).items()}
             # The order is by row id alone, like that of the sample.
-            losers = find_duplicates(
-                parts, rule.model_copy(update={"near": near, "source_priority": (), "score": None})
-            )
+            by_row_id = rule.model_copy(update={"near": near, "source_priority": (), "score": None})
+            losers = find_duplicates(parts, by_row_id)
             wanted = pairs if mode == "any" else pairs.taken(pairs.answers >= near.threshold)
             print(f"  answers {mode}: {len(wanted.first):,} pairs")
             recall(prints, wanted, near.threshold)
             precision(rows["row_id"], sets, losers, near)
             expected = greedy(wanted, rows.height)
             lost = rows["row_id"].is_in(losers["row_id"].implode()).to_numpy()
-            print(
-                f"    rows that the exact rule eliminates: ours has {share(int((expected & lost).sum()), int(expected.sum()))}",
-                end="",
-            )
-            print(f"; ours eliminates {int(lost.sum()):,}", flush=True)
+            found = share(int((expected & lost).sum()), int(expected.sum()))
+            print(f"    rows that the exact rule eliminates: ours has {found}", end="; ")
+            print(f"ours eliminates {int(lost.sum()):,}", flush=True)
 
 
 def sample(pool: pl.LazyFrame, language: str, count: int) -> pl.DataFrame:
     """Return distinct rows of a language, as evenly as possible from all sources, sorted by row id."""
     of_language = pool.filter(pl.col("language") == language)
-    light = (
-        of_language.select("row_id", *PLACE)
-        .collect()
-        .sort("row_id", *PLACE)
-        .unique("row_id", keep="first", maintain_order=True)
-    )
+    light = of_language.select("row_id", *PLACE).collect().sort("row_id", *PLACE)
+    light = light.unique("row_id", keep="first", maintain_order=True)
     # Twice as many, because some have the same content in another spelling.
     turn = pl.int_range(pl.len()).over("source")
     chosen = light.sort(turn, "source").head(2 * count).with_row_index("turn")
-    rows = (
-        of_language.join(chosen.lazy(), on=["row_id", *PLACE])
-        .collect()
-        .sort("turn")
-        .unique("row_id", keep="first", maintain_order=True)
-    )
+    rows = of_language.join(chosen.lazy(), on=["row_id", *PLACE]).collect().sort("turn")
+    rows = rows.unique("row_id", keep="first", maintain_order=True)
     hashed = rows.with_columns(pl.concat([compute_content_hashes(part) for part in rows.iter_slices(BATCH)]))
     return hashed.unique("content_hash", keep="first", maintain_order=True).head(count).sort("row_id")
 
@@ -122,11 +111,8 @@ def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
     for low, high in pairwise(edges):
         band = (pairs.similarity >= low) & (pairs.similarity < high)
         print(f"        {low:.2f} to {min(high, 1):.2f}: {share(int(found[band].sum()), int(band.sum()))}")
-    by_source = (
-        pl.DataFrame({"source": prints["source"].gather(pairs.first), "found": found})
-        .group_by("source")
-        .agg(pl.sum("found"), pl.len())
-    )
+    frame = pl.DataFrame({"source": prints["source"].gather(pairs.first), "found": found})
+    by_source = frame.group_by("source").agg(pl.sum("found"), pl.len())
     for source, compared, true in by_source.sort("len", "source", descending=[True, False]).head(5).iter_rows():
         print(f"        {source}: {share(compared, true)}")
 
@@ -134,17 +120,18 @@ def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
 def precision(row_ids: pl.Series, sets: Sets, losers: pl.DataFrame, near: Near) -> None:
     """Print how many near losers are truly similar to the matched row, and the error of the stored similarities."""
     number = {row_id: place for place, row_id in enumerate(row_ids)}
-    told = losers.filter(pl.col("method") == "near")
-    first, second = (np.array([number[row_id] for row_id in told[name]], np.int64) for name in ("row_id", "matched"))
+    own = losers.filter(pl.col("method") == "near")
+    first, second = (np.array([number[row_id] for row_id in own[name]], np.int64) for name in ("row_id", "matched"))
     true = jaccard(sets.whole, first, second)
     right = true >= near.threshold
     if near.answers == "alike":
         right &= similarity_of_answers(sets, first, second) >= near.threshold
-    error = np.abs(true - told["similarity"].to_numpy()).max(initial=0)
-    others = losers.height - told.height
+    error = np.abs(true - own["similarity"].to_numpy()).max(initial=0)
     print(
-        f"    precision {share(int(right.sum()), len(right))}; largest error of a stored similarity {error:.1e}; losers not near: {others}"
+        f"    precision {share(int(right.sum()), len(right))}; largest error of a stored similarity {error:.1e}",
+        end="; ",
     )
+    print(f"losers not near: {losers.height - own.height}")
 
 
 def share(part: int, whole: int) -> str:
@@ -154,23 +141,14 @@ def share(part: int, whole: int) -> str:
 
 def sets_of(rows: pl.DataFrame, width: int) -> Sets:
     """Return the shingles of rows; `width` is their number of tokens."""
-    turns = (
-        rows.select("messages")
-        .with_row_index("row")
-        .explode("messages")
-        .unnest("messages")
-        .filter(pl.col("role") != "system")
-    )
-    turns = turns.select(
-        "row",
-        "role",
-        tokens(pl.col("content")).alias("tokens"),
-        pl.col("content").str.normalize("NFKC").str.extract_all(rf"\p{{N}}+|{SYMBOLS}").alias("facts"),
-    )
+    turns = rows.select("messages").with_row_index("row").explode("messages").unnest("messages")
+    turns = turns.filter(pl.col("role") != "system")
+    facts = pl.col("content").str.normalize("NFKC").str.extract_all(rf"\p{{N}}+|{SYMBOLS}")
+    turns = turns.select("row", "role", tokens=tokens(pl.col("content")), facts=facts)
     answered = np.zeros(rows.height, bool)
     replies = turns.filter(pl.col("role") == "assistant")
     answered[replies["row"].to_numpy()] = True
-    said = (
+    requests = (
         turns.filter(pl.col("role") == "user")
         .group_by("row")
         .agg(
@@ -178,15 +156,13 @@ def sets_of(rows: pl.DataFrame, width: int) -> Sets:
             pl.col("tokens", "facts").list.join(" ").str.join(" ").str.replace_all(" +", " ").str.strip_chars(),
         )
     )
-    prompts = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")).join(
-        said, on="row", how="left", maintain_order="left"
-    )
+    numbered_rows = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
+    prompts = numbered_rows.join(requests, on="row", how="left", maintain_order="left")
     short = pl.when("long").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("short "), pl.col("tokens").fill_null("")))
     prompt = pl.concat_str(pl.col("facts").fill_null(""), short, separator="\n").rank("dense")
     numbers = prompts.select(prompt.cast(pl.Int64)).to_series().to_numpy()
-    return Sets(
-        shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered, numbers
-    )
+    whole, answers = (shingle_matrix(part, rows.height, width) for part in (turns, replies))
+    return Sets(whole, answers, answered, numbers)
 
 
 def true_pairs(sets: Sets, threshold: float) -> TruePairs:
@@ -234,9 +210,8 @@ def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_arr
     begins = turn[: len(shingle)]
     inside = begins == turn[len(turn) - len(shingle) :]
     places = turns["row"].to_numpy()[begins[inside]], shingle[inside]
-    matrix = sparse.coo_array(
-        (np.ones(len(places[0]), np.int32), places), shape=(rows, shingle.max(initial=0) + 1)
-    ).tocsr()
+    shape = rows, shingle.max(initial=0) + 1
+    matrix = sparse.coo_array((np.ones(len(places[0]), np.int32), places), shape=shape).tocsr()
     matrix.data[:] = 1
     return matrix
 

@@ -10,12 +10,11 @@ its size with the requests, before the call. The texts are synthetic: words with
 1,500 characters per prompt and 900 per answer, log-normal, as in the pool. Not a test: nothing is asserted.
 """
 
-import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, request_key
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import ModelSpec, Sampling
+from infinity_assets_tests.benchmarks.measuring import Watch, parser, peak
 
 SPEC = ModelSpec(model="benchmark")
 SAMPLING = Sampling(temperature=0.0)
@@ -81,13 +81,13 @@ def fill(root: Path, stored: int, loose: int) -> None:
                 "seconds": [1.0 + number % 977 / 1000 for number in numbers],
             },
         )
-        began = time.monotonic()
+        watch = Watch()
         store.append("generate", SPEC.weights_id, lines)
-        appending += time.monotonic() - began
+        appending += watch.lap()
         if place % 32 == 31 and place < len(flushes) - loose:
-            began = time.monotonic()
             store.compact(SEGMENTS)
-            merging, longest = merging + time.monotonic() - began, max(longest, time.monotonic() - began)
+            took = watch.lap()
+            merging, longest = merging + took, max(longest, took)
     size, segments = store.sizes().select("bytes", "segments").row(0)
     print(
         f"stored     {stored:,} answers of {characters / stored:,.0f} characters in {segments} segments, {size / 2**20:,.0f} MiB, "
@@ -101,34 +101,25 @@ def look(root: Path, asked: int, stored: int) -> None:
     asks = Texts(ASK, 0)
     step = stored // asked
     wanted = list(requests(asks, range(0, asked * step, step)))
-    inference, before = Inference(ResponseStore(root), EnginePool(Path("nowhere"))), _peak()
+    inference, before = Inference(ResponseStore(root), EnginePool(Path("nowhere"))), peak()
     began, cpu = time.monotonic(), time.process_time()
     answers = inference.generate(SPEC, wanted, "benchmark")
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     if not (answers.frame["cached"].all() and answers.frame["text"].null_count() == 0):
         raise SystemExit("not all answers were found")
     taken = f"{seconds:.1f} s ({cpu:.1f} s of all cores), {asked / seconds:,.0f} rows/s"
-    print(f"looked up  {asked:,} in {taken}; peak {_peak():.2f} GiB, before {before:.2f} GiB")
-
-
-def _peak() -> float:
-    """Return the peak memory in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"looked up  {asked:,} in {taken}; peak {peak():.2f} GiB, before {before:.2f} GiB")
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asked", type=int, default=200_000, help="requests of the stage (default: 200,000)")
-    parser.add_argument(
-        "--stored",
-        type=int,
-        help="answers in the store, of which `--asked` are asked for at equal distances (default: as many)",
-    )
-    parser.add_argument("--loose", type=int, default=0, help="number of last flushes that are not merged (default: 0)")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--root", type=Path, help="keep the store in this folder and reuse it")
-    given = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--asked", type=int, default=200_000, help="requests of the stage (default: 200,000)")
+    options.add_argument("--stored", type=int, help="answers in the store, asked for at equal distances (default: all)")
+    options.add_argument("--loose", type=int, default=0, help="number of last flushes that are not merged (default: 0)")
+    options.add_argument("--part", help=SUPPRESS)
+    options.add_argument("--root", type=Path, help="keep the store in this folder and reuse it")
+    given = options.parse_args()
     stored = max(given.stored or 0, given.asked)
     if given.part:
         fill(given.root, stored, given.loose) if given.part == "fill" else look(given.root, given.asked, stored)
@@ -137,8 +128,8 @@ def main() -> None:
         root = given.root or Path(scratch)
         for part in ("fill", "look") if not (root / "generate").exists() else ("look",):
             arguments = {"asked": given.asked, "stored": stored, "loose": given.loose, "root": root, "part": part}
-            named = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
-            subprocess.run([sys.executable, "-m", "infinity_assets_tests.benchmarks.responses", *named], check=True)
+            named = [f"--{name}={value}" for name, value in arguments.items()]
+            subprocess.run([sys.executable, "-m", __spec__.name, *named], check=True)
 
 
 if __name__ == "__main__":

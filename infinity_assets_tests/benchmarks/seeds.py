@@ -7,11 +7,11 @@ process of its own. `memory` is its peak PSS, including the rows of the pool. Ve
 nothing is asserted on time.
 """
 
-import argparse
 import json
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.picking import pick
 from infinity_assets.settings.chat import Seeds
 from infinity_assets.settings.foundation import Proxy
-from infinity_assets_tests.benchmarks.ingest import measured
+from infinity_assets_tests.benchmarks.measuring import measured, parser
 
 _LABELS = 15_000
 _PART = 100_000
@@ -75,43 +75,34 @@ def once(folder: Path, recipe: Seeds) -> None:
     vectors = pl.scan_parquet(sorted((folder / "vectors").glob("*.parquet")), glob=False)
     began = time.monotonic()
     found = pick(rows, vectors, vocabulary, recipe)
-    told = {
+    result = {
         "seconds": time.monotonic() - began,
         "candidates": found.cells.height,
         "seeds": int(found.cells["taken"].sum()),
+        "covered": str(summary.count_occupied_cells(found.cells)),
     }
-    (folder / "told.json").write_text(json.dumps({**told, "covered": str(summary.count_occupied_cells(found.cells))}))
+    (folder / "result.json").write_text(json.dumps(result))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--max-seeds", type=int, default=100_000)
-    parser.add_argument("--grid", type=int, default=100)
-    parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    for name, default in (("rows", 1_000_000), ("width", 256), ("max-seeds", 100_000), ("grid", 100)):
+        options.add_argument(f"--{name}", type=int, default=default)
+    options.add_argument("--once", type=Path, help=SUPPRESS)
+    arguments = options.parse_args()
     if arguments.once:
-        recipe = Seeds(
-            max_seeds=arguments.max_seeds,
-            grid=arguments.grid,
-            long_tail=(20, 200),
-            long_tail_sampled=(200, 500),
-            tuned=Proxy(enabled=True),
-        )
-        once(arguments.once, recipe)
+        tail = {"long_tail": (20, 200), "long_tail_sampled": (200, 500), "tuned": Proxy(enabled=True)}
+        once(arguments.once, Seeds(max_seeds=arguments.max_seeds, grid=arguments.grid, **tail))
         return
     with tempfile.TemporaryDirectory() as made:
         make_up(Path(made), arguments.rows, arguments.width)
         command = [sys.executable, "-m", __spec__.name, "--once", made]
-        run = measured([*command, "--max-seeds", str(arguments.max_seeds), "--grid", str(arguments.grid)], {})
-        told = json.loads((Path(made) / "told.json").read_text())
+        run = measured([*command, "--max-seeds", str(arguments.max_seeds), "--grid", str(arguments.grid)])
+        result = json.loads((Path(made) / "result.json").read_text())
+    rows, seconds = arguments.rows, result["seconds"]
     print(
-        f"{arguments.rows:,} rows, {told['candidates']:,} candidates, {told['seeds']:,} seeds: {told['seconds']:.1f} s,",
-        end=" ",
-    )
-    print(
-        f"{arguments.rows / told['seconds']:,.0f} rows/s, {run.cpu:.0f} s of processors, memory {run.memory:.2f} GiB\n{told['covered']}"
+        f"{rows:,} rows, {result['candidates']:,} candidates, {result['seeds']:,} seeds: {seconds:.1f} s, "
+        f"{rows / seconds:,.0f} rows/s, {run.cpu:.0f} s of processors, memory {run.memory:.2f} GiB\n{result['covered']}"
     )
 
 

@@ -13,17 +13,21 @@ reads 24 prompts of about 1,000 tokens, `served` sends the 64 requests to `vllm 
 32 of them, and `embedder` embeds 256 texts of about 60 words.
 """
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
+from argparse import SUPPRESS
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from infinity_assets.inference.requests import GenerateRequest
+from infinity_assets.inference.weights.models import local_path
+from infinity_assets.locations import models_dir
+from infinity_assets.settings.models import EmbedderSpec, ModelSpec
+from infinity_assets_tests.benchmarks.measuring import Watch, child, load, made_up_requests, made_up_text, parser
 
 SETTINGS: dict[str, dict[str, str]] = {
     "before": {"VLLM_CPU_OMP_THREADS_BIND": "auto", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined"},
@@ -48,74 +52,55 @@ def measure_vllm(
 ) -> dict[str, float]:
     """Answer requests in vLLM in this process. The rate counts written tokens, or read tokens for long prompts."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
-    from infinity_assets.inference.weights.models import local_path
-    from infinity_assets.locations import models_dir
-    from infinity_assets.settings.models import ModelSpec
 
-    began = time.monotonic()
+    watch = Watch()
     engine = VllmEngine(ModelSpec(dtype=dtype), local_path(ModelSpec(), models_dir()))
-    opened = time.monotonic()
-    list(engine.run(_requests(2, 4, 20)))
-    asked = _requests(requests, tokens, words)
-    started = time.monotonic()
-    responses = [
-        answer for first in range(0, requests, at_once) for _, answer in engine.run(asked[first : first + at_once])
-    ]
-    seconds = time.monotonic() - started
-    counted = sum(answer.completion_tokens if tokens > 1 else answer.prompt_tokens for answer in responses)
-    return {"rate": counted / seconds, "opening": opened - began}
+    return _measure(engine, watch.lap(), made_up_requests(requests, tokens, words), at_once, read=tokens == 1)
 
 
-def measure_transformers(requests: int = 32) -> dict[str, float]:
+def measure_transformers() -> dict[str, float]:
     """Answer requests in transformers in this process."""
     from infinity_assets.inference.engines.transformers_engine import TransformersEngine
-    from infinity_assets.inference.weights.models import local_path
-    from infinity_assets.locations import models_dir
-    from infinity_assets.settings.models import ModelSpec
 
-    began = time.monotonic()
+    watch = Watch()
     engine = TransformersEngine(ModelSpec(backend="transformers"), local_path(ModelSpec(), models_dir()))
-    opened = time.monotonic()
-    list(engine.run(_requests(2, 4, 20)))
-    started = time.monotonic()
-    counted = sum(answer.completion_tokens for _, answer in engine.run(_requests(requests, 48, 20)))
-    return {"rate": counted / (time.monotonic() - started), "opening": opened - began}
+    return _measure(engine, watch.lap(), made_up_requests(32, 48, 20))
+
+
+def measure_served() -> dict[str, float]:
+    """Ask `vllm serve` over HTTP."""
+    from infinity_assets.inference.engines.openai_engine import OpenAIEngine
+    from infinity_assets_tests.inference.engines.served import vllm_serve
+
+    watch, weights = Watch(), local_path(ModelSpec(), models_dir())
+    with tempfile.TemporaryDirectory() as folder, vllm_serve(weights, log=Path(folder) / "log") as server:
+        opening = watch.lap()
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, concurrency=64))
+        return _measure(engine, opening, made_up_requests(64, 48, 20))
+
+
+def _measure(
+    engine: Any, opening: float, requests: list[GenerateRequest], at_once: int = 64, read: bool = False
+) -> dict[str, float]:
+    """Answer requests after two to warm up, and return written (or read) tokens per second."""
+    list(engine.run(made_up_requests(2, 4, 20)))
+    watch, batches = Watch(), range(0, len(requests), at_once)
+    answers = [answer for first in batches for _, answer in engine.run(requests[first : first + at_once])]
+    counted = sum(answer.prompt_tokens if read else answer.completion_tokens for answer in answers)
+    return {"rate": counted / watch.lap(), "opening": opening}
 
 
 def measure_embedder(texts: int = 256) -> dict[str, float]:
     """Embed texts."""
     from infinity_assets.inference.engines.pool import open_embedder
-    from infinity_assets.locations import models_dir
-    from infinity_assets.settings.models import EmbedderSpec
 
-    began = time.monotonic()
+    watch = Watch()
     embedder = open_embedder(EmbedderSpec(), models_dir())
-    opened = time.monotonic()
+    opening = watch.lap()
     embedder.encode(["warm up"])
-    started = time.monotonic()
-    embedder.encode([_text(number, 60) for number in range(texts)])
-    return {"rate": texts / (time.monotonic() - started), "opening": opened - began}
-
-
-def measure_served(requests: int = 64) -> dict[str, float]:
-    """Ask `vllm serve` over HTTP."""
-    from infinity_assets.inference.engines.openai_engine import OpenAIEngine
-    from infinity_assets.inference.weights.models import local_path
-    from infinity_assets.locations import models_dir
-    from infinity_assets.settings.models import ModelSpec
-    from infinity_assets_tests.inference.engines.served import vllm_serve
-
-    began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as url,
-    ):
-        opened = time.monotonic()
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=url, concurrency=64))
-        list(engine.run(_requests(2, 4, 20)))
-        started = time.monotonic()
-        counted = sum(answer.completion_tokens for _, answer in engine.run(_requests(requests, 48, 20)))
-        return {"rate": counted / (time.monotonic() - started), "opening": opened - began}
+    watch.lap()
+    embedder.encode([made_up_text(number, 60) for number in range(texts)])
+    return {"rate": texts / watch.lap(), "opening": opening}
 
 
 WAYS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
@@ -128,25 +113,6 @@ WAYS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
     "transformers": ("tokens/s", measure_transformers),
     "embedder": ("texts/s", measure_embedder),
 }
-
-
-def _text(number: int, words: int) -> str:
-    import random
-
-    drawn = random.Random(number)
-    subjects = ("rivers", "bridges", "bees", "clocks", "maps", "bread", "glaciers", "lenses", "harbours", "violins")
-    return f"Tell a story ({number}) about {' '.join(drawn.choice(subjects) for _ in range(words))}."
-
-
-def _requests(count: int, tokens: int, words: int) -> list:
-    from infinity_assets.inference.requests import GenerateRequest
-    from infinity_assets.settings.models import Sampling
-
-    sampling = Sampling(temperature=0.7, top_p=1.0, max_tokens=tokens)
-    return [
-        GenerateRequest(str(n), "bench", "", ({"role": "user", "content": _text(n, words)},), sampling, seed=n)
-        for n in range(count)
-    ]
 
 
 @contextmanager
@@ -163,13 +129,13 @@ def other_work(loops: int) -> Iterator[None]:
 
 def main() -> None:
     """Print a line per way, environment and load."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--busy", nargs="+", type=int, default=[0, 2], help="busy loops beside the measurement")
-    parser.add_argument("--without-avx512", action="store_true", help="hide AVX-512 from PyTorch and oneDNN")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    arguments.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    arguments.add_argument("--busy", nargs="+", type=int, default=[0, 2], help="busy loops beside the measurement")
+    arguments.add_argument("--without-avx512", action="store_true", help="hide AVX-512 from PyTorch and oneDNN")
+    arguments.add_argument("--child", help=SUPPRESS)
+    options = arguments.parse_args()
     if options.child:
         print(json.dumps(WAYS[options.child][1]()))
         return
@@ -177,18 +143,11 @@ def main() -> None:
     for way in options.ways:
         for name in options.settings:
             for loops in options.busy:
-                environment = {**os.environ, **SETTINGS[name], **(NO_AVX512 if options.without_avx512 else {})}
-                command = [sys.executable, "-m", __spec__.name, "--child", way]
+                environment = {**SETTINGS[name], **(NO_AVX512 if options.without_avx512 else {})}
                 with other_work(loops):
-                    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-                if done.returncode:
-                    raise SystemExit(done.stderr)
-                found = json.loads(done.stdout.splitlines()[-1])
-                print(
-                    f"{way:<14}{name:<12}{loops:>10}{os.getloadavg()[0]:>7.1f}{found['rate']:>10.1f}  {WAYS[way][0]:<16}"
-                    f"{found['opening']:>7.1f} s",
-                    flush=True,
-                )
+                    found = child("--child", way, environment=environment)
+                rate, opening = f"{found['rate']:>10.1f}  {WAYS[way][0]:<16}", f"{found['opening']:>7.1f} s"
+                print(f"{way:<14}{name:<12}{loops:>10}{load():>7.1f}{rate}{opening}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,12 @@ on the answers of the batch before. The time to open engines is reported separat
 second, counting the prompts and answers of all calls.
 """
 
-import argparse
 import json
-import os
 import pickle
-import re
-import resource
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -28,6 +24,7 @@ from typing import Any
 import polars as pl
 
 from infinity_assets.inference.requests import Request, Response
+from infinity_assets_tests.benchmarks.measuring import child, figures_of, parser, print_figures
 
 
 def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
@@ -48,48 +45,32 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
             began = time.monotonic()
             engine = opener(*arguments)
             opening[0] += time.monotonic() - began
-            return (
-                Timed(engine, working) if opener is open_embedder else Remembering(engine, arguments[0], asked, working)
-            )
+            if opener is open_embedder:
+                return Timed(engine, working)
+            return Remembering(engine, arguments[0], asked, working)
 
         return open_it
 
     models = Models(EnginePool(models_dir(), timed(open_engine), timed(open_embedder)))
-    calls, per_asset = [], []
+    calls = []
     lake = mirror_of(Lake(data), folder, ())
     chat = [r for r in needed_by(None) if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
     seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
     began = time.monotonic()
     for registered in chat:
+        asset, names = registered.asset, registered.partition_names(())
         started, before, worked = time.monotonic(), opening[0], working.copy()
-        list(
-            materialize(
-                registered, lake, Pool.load(data), models, registered.partition_names(()), "benchmark", force=True
-            )
-        )
-        seconds = time.monotonic() - started - (opening[0] - before)
-        tables = [
-            pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")
-        ]
+        list(materialize(registered, lake, Pool.load(data), models, names, "benchmark", force=True))
+        took = time.monotonic() - started - (opening[0] - before)
+        tables = [pl.read_parquet(file) for file in (lake.catalog / "generations" / asset).rglob("*.parquet")]
         calls += tables
-        rows = lake.scan(registered.asset).select(pl.len()).collect().item()
-        inside = [working[part] - worked[part] for part in ("engine", "embedder")]
-        calls_made = sum(table.filter(~pl.col("cached")).height for table in tables)
-        per_asset.append(
-            (
-                registered.asset,
-                rows,
-                calls_made,
-                seconds,
-                working["engine"] - worked["engine"],
-                working["embedder"] - worked["embedder"],
-            )
-        )
-    seconds = time.monotonic() - began - opening[0]
-    batches.write_bytes(pickle.dumps(asked))
-    for asset, rows, made, took, engine, embedder in per_asset:
+        rows = lake.scan(asset).select(pl.len()).collect().item()
+        made = sum(table.filter(~pl.col("cached")).height for table in tables)
+        engine, embedder = (working[part] - worked[part] for part in ("engine", "embedder"))
         inside = f"of these {engine:6.1f} s in the engine, {embedder:5.1f} s in the embedder"
         print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s, {inside}", file=sys.stderr)
+    seconds = time.monotonic() - began - opening[0]
+    batches.write_bytes(pickle.dumps(asked))
     fresh = pl.concat(calls).filter(~pl.col("cached"))
     read, written = float(fresh["prompt_tokens"].sum()), float(fresh["completion_tokens"].sum())
     return figures_of(opening[0], seconds, read, written) | {"seeds": seeds}
@@ -159,54 +140,29 @@ def bare(batches: Path) -> dict[str, float]:
     return figures_of(opening, seconds, read, written)
 
 
-def figures_of(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
-    """Return the figures of a run."""
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {
-        "opening": opening,
-        "seconds": seconds,
-        "read": read,
-        "written": written,
-        "GiB": memory,
-        "load": os.getloadavg()[0],
-    }
-
-
 def main() -> None:
     """Run both, and print their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a data folder with a lake up to inf_instruct_f")
-    parser.add_argument("--batches", type=Path, help="file for the requests (default: a temporary file)")
-    parser.add_argument(
-        "--lake", type=Path, help="an empty folder for the lake and answers of ours (default: a temporary one)"
-    )
-    parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.only:
-        found = (
-            bare(options.batches)
-            if options.only == "bare"
-            else ours(options.data.absolute(), options.batches, options.lake.absolute())
-        )
-        print(json.dumps(found))
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="a data folder with a lake up to inf_instruct_f")
+    arguments.add_argument("--batches", type=Path, help="file for the requests (default: a temporary file)")
+    arguments.add_argument("--lake", type=Path, help="an empty folder for lake and answers (default: a temporary one)")
+    arguments.add_argument("--only", choices=("bare", "ours"), help=SUPPRESS)
+    options = arguments.parse_args()
+    if options.only == "bare":
+        print(json.dumps(bare(options.batches)))
+        return
+    if options.only == "ours":
+        print(json.dumps(ours(options.data.absolute(), options.batches, options.lake.absolute())))
         return
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         batches, lake = options.batches or Path(folder) / "batches", options.lake or Path(folder) / "lake"
         for name in ("ours", "bare"):
             places = ["--data", str(options.data), "--batches", str(batches), "--lake", str(lake)]
-            command = [sys.executable, "-m", __spec__.name, *places, "--only", name]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            figures = found[name] = json.loads(re.findall(r"^\{.*\}$", printed, re.MULTILINE)[-1])
-            rate = (figures["read"] + figures["written"]) / figures["seconds"]
-            figures["rate"] = rate
-            print(
-                f"{name:<5} {figures['written']:>9,.0f} tokens written, {figures['read']:>9,.0f} read in {figures['seconds']:7.1f} s: "
-                f"{figures['written'] / figures['seconds']:7.1f} written, {rate:7.1f} in all a second; "
-                f"opened in {figures['opening']:.1f} s; {figures['GiB']:.1f} GiB; load {figures['load']:.1f}",
-                flush=True,
-            )
-    print(f"{found['ours']['seeds']:,.0f} seeds; ours / bare: {found['ours']['rate'] / found['bare']['rate']:.3f}")
+            found[name] = child(*places, "--only", name, quiet=False)
+            print_figures(name, found[name])
+    ratio = found["ours"]["all_per_second"] / found["bare"]["all_per_second"]
+    print(f"{found['ours']['seeds']:,.0f} seeds; ours / bare: {ratio:.3f}")
 
 
 if __name__ == "__main__":

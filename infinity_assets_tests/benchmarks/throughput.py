@@ -8,53 +8,25 @@ response store on disk. The time to open the engine is reported separately. The 
 and all different; half of them share the start of a prompt.
 """
 
-import argparse
 import json
-import random
-import resource
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
 from infinity_assets import prompts
 from infinity_assets.inference.requests import GenerateRequest
 from infinity_assets.locations import models_dir
-from infinity_assets.settings.models import EMBEDDED_MODEL, ModelSpec, Sampling
-
-SUBJECTS = (
-    *("rivers", "bridges", "bees", "clocks", "maps", "bread", "glaciers", "lenses", "harbours"),
-    *("violins", "tides", "seeds", "radios", "kites", "fossils", "canals", "mirrors", "looms"),
-)
-ACTIONS = ["explain", "compare", "describe", "plan", "summarise", "question", "improve", "teach", "measure", "repair"]
+from infinity_assets.settings.models import EMBEDDED_MODEL, ModelSpec
+from infinity_assets_tests.benchmarks.measuring import child, figures_of, made_up_requests, parser, print_figures
 
 
 def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
-    """Return seeded requests of 10 to 50 words; half of them follow the same two examples."""
-    drawn = random.Random(0)
-    made = []
-    for number in range(count):
-        words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 40))]
-        text = f"Please {drawn.choice(ACTIONS)} {drawn.choice(SUBJECTS)} ({number}): {' '.join(words)}."
-        before = (
-            [turn.fill({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns]
-            if number % 2
-            else [text]
-        )
-        messages = [{"role": "user", "content": "\n\n".join(before)}]
-        made.append(
-            GenerateRequest(
-                f"row{number}",
-                "bench",
-                "",
-                tuple(messages),
-                Sampling(temperature=0.7, max_tokens=max_tokens),
-                seed=number,
-            )
-        )
-    return made
+    """Return made-up requests; half of them follow the same two examples."""
+    examples = "\n\n".join(turn.fill({"request": "Name it."}) for turn in prompts.load("evolve_deepen", "en").turns)
+    return made_up_requests(count, max_tokens, before=examples)
 
 
 def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
@@ -96,48 +68,26 @@ def ours(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
         Inference(ResponseStore(Path(folder)), pool).generate(spec, asked, "bench")
         warm = time.monotonic() - again
     assert frame["error"].null_count() == len(asked), frame["error"].value_counts()
-    return figures_of(
-        opened - began, cold, float(frame["prompt_tokens"].sum()), float(frame["completion_tokens"].sum())
-    ) | {"replayed": warm}
-
-
-def figures_of(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
-    """Return the figures of a run."""
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {
-        "opening": opening,
-        "seconds": seconds,
-        "prompt": read,
-        "completion": written,
-        "per_second": written / seconds,
-        "GiB": memory,
-    }
+    read, written = (float(frame[name].sum()) for name in ("prompt_tokens", "completion_tokens"))
+    return figures_of(opened - began, cold, read, written) | {"replayed": warm}
 
 
 def main() -> None:
     """Run both, and print their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--model", default=EMBEDDED_MODEL, help="a fetched model, or a folder")
-    parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=2000)
+    arguments.add_argument("--max-tokens", type=int, default=64)
+    arguments.add_argument("--model", default=EMBEDDED_MODEL, help="a fetched model, or a folder")
+    arguments.add_argument("--only", choices=("bare", "ours"), help=SUPPRESS)
+    options = arguments.parse_args()
     if options.only:
         run = {"bare": bare, "ours": ours}[options.only]
         print(json.dumps(run(ModelSpec(model=options.model), requests(options.requests, options.max_tokens))))
         return
     found = {}
     for name in ("bare", "ours"):
-        command = [sys.executable, "-m", __spec__.name, *sys.argv[1:], "--only", name]
-        found[name] = json.loads(
-            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-        )
-        figures = found[name]
-        print(
-            f"{name:<5} {figures['completion']:>9,.0f} tokens written, {figures['prompt']:>9,.0f} read in {figures['seconds']:7.1f} s: "
-            f"{figures['per_second']:7.1f} tokens/s; opened in {figures['opening']:.1f} s; {figures['GiB']:.1f} GiB",
-            flush=True,
-        )
+        found[name] = child(*sys.argv[1:], "--only", name)
+        print_figures(name, found[name])
     print(f"ours / bare: {found['ours']['per_second'] / found['bare']['per_second']:.3f}")
     replayed, cold = found["ours"]["replayed"], found["ours"]["seconds"]
     print(f"replayed from the store in {replayed:.2f} s, {replayed / cold:.2%} of its cold time")

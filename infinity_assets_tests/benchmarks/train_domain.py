@@ -8,7 +8,6 @@ cover Chinese where the sources do not. The weights belong to hashes and contain
 (domain_labels.csv) are left out. The same sources give the same weights.
 """
 
-import argparse
 import itertools
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from sklearn.linear_model import LogisticRegression
 
 from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.scoring import domain
-from infinity_assets_tests.benchmarks.language_and_domain import hand_labels, rows_of, text_key
+from infinity_assets_tests.benchmarks.language_and_domain import first_of, hand_labels, rows_of, text_key
+from infinity_assets_tests.benchmarks.measuring import parser
 
 _PER_LABEL = 8000
 """Maximum number of rows per source and domain."""
@@ -35,41 +35,24 @@ _PRIOR = {"math": -0.3, "code": -0.3, "knowledge": 0.3, "chat": 0.0}
 
 _FILE, _PROMPT = pl.col("file"), pl.col("prompt")
 _TOOL = r"(?s)toolformer access:\s*(?:{})"
-_SMALL_TALK = (
-    "greeting|profile|perfilbot|emotion|emocion|conversation|humor|gossip|psycholog|psicolog|compliment|ai.yml|IA.yml"
+_TOOLS = first_of(
+    math=_PROMPT.str.contains(_TOOL.format("wolfram|calculator")),
+    code=_PROMPT.str.contains(_TOOL.format("shell|terminal")),
+    knowledge=_PROMPT.str.contains(_TOOL.format("news|search|wikipedia|wikisearch|weather")),
 )
-_WRITING = (
-    "common_gen|paraphrase|generate_review|generate_story|spice_up|build_story|write_an_article|write_its_sentence|Write_a_dialogue"
-    "|expand_reverse|reverse_writing"
-)
-_CODE = r"(?i)\b(?:python|java|javascript|c\+\+|sql|html|css|regex|bash|algorithm|recursive|compile|php|linked list|code snippet|source code)\b|```"
-_MATH = (
-    r"(?i)^\W*(?:calculate|compute|solve|evaluate the expression|find the (?:sum|product|area|perimeter|volume|average|mean|median|square root"
-    r"|value of x))\b"
-)
-_CHAT = (
-    r"(?i)^\W*(?:write (?:a|an|me|some)|compose|create a (?:story|poem|song|dialog|slogan|title|joke|character|script|post|tweet|speech)"
-    r"|generate a (?:story|poem|song|dialog|slogan|title|joke|tweet|speech|conversation|creative)|come up with|suggest|recommend|brainstorm"
-    r"|imagine|pretend|rewrite|rephrase|paraphrase|edit|translate|draft|invent|propose|give (?:me )?(?:some )?(?:advice|tips|ideas)"
-    r"|tell me a (?:joke|story)|tell me about (?:yourself|a time|your)|(?:how do|do|are|what do) you (?:like|think|feel)"
-    r"|make (?:a|the sentence|this sentence)|convert the (?:sentence|text)|correct|improve|you are a|act as|design a"
-    r"|i (?:want|need|would like|am|feel))\b"
-)
-_KNOWLEDGE = (
-    r"(?i)^\W*(?:what (?:is|are|was|were|does|did)|who|when|where|which|why|explain|define|summari[sz]e|classify|categori[sz]e|identify"
-    r"|describe the (?:process|difference|function|role|structure|history|concept|effects?|causes?)|determine|name|compare|detect|extract"
-    r"|list (?:the|three|five|four|two|all|some|10|5|3)|find the (?:capital|name|author|main|subject|verb|noun)|is (?:it|the|this)|does"
-    r"|given (?:a|an|the) (?:sentence|paragraph|text|passage|article|review|question|word)|read|based on|how (?:does|did|is|are|was|were))\b"
-)
-_INTENT = (
-    pl.when(_PROMPT.str.contains(_CODE))
-    .then(pl.lit("code"))
-    .when(_PROMPT.str.contains(_MATH) & _PROMPT.str.contains(r"\d"))
-    .then(pl.lit("math"))
-    .when(_PROMPT.str.contains(_CHAT))
-    .then(pl.lit("chat"))
-    .when(_PROMPT.str.contains(_KNOWLEDGE) & ~_PROMPT.str.contains(r"(?i)\b(?:you|your|my|i)\b"))
-    .then(pl.lit("knowledge"))
+_MADE_OF = yaml.safe_load(Path(__file__).with_name("domain_phrases.yaml").read_text(encoding="utf-8"))
+_ANY_OF = {name: "|".join(alternatives) for name, alternatives in _MADE_OF["patterns"].items()}
+
+
+def _begins_with(name: str) -> pl.Expr:
+    return _PROMPT.str.contains(rf"(?i)^\W*(?:{_ANY_OF[name]})\b")
+
+
+_INTENT = first_of(
+    code=_PROMPT.str.contains(rf"(?i)\b(?:{_ANY_OF['code']})\b|```"),
+    math=_begins_with("math") & _PROMPT.str.contains(r"\d"),
+    chat=_begins_with("chat"),
+    knowledge=_begins_with("knowledge") & ~_PROMPT.str.contains(r"(?i)\b(?:you|your|my|i)\b"),
 )
 """The domain of a request whose first words leave no doubt."""
 
@@ -77,25 +60,17 @@ LABELS: dict[str, pl.Expr] = {
     "gsm8k_train": pl.lit("math"),
     "smile_zh_multiturn": pl.lit("chat"),
     "sgd_train": pl.lit("chat"),
-    "xquad_contexts": pl.when(~_FILE.str.contains("xquad.en")).then(pl.lit("knowledge")),
-    "text_corpora": pl.when(_PROMPT.str.len_chars() > 40).then(pl.lit("knowledge")),
-    "t0_train_50k": pl.when(_FILE.str.contains(_WRITING)).then(pl.lit("chat")).otherwise(pl.lit("knowledge")),
-    "gpteacher": pl.when(_FILE.str.contains("codegen"))
-    .then(pl.lit("code"))
-    .when(_FILE.str.contains("roleplay.*json"))
-    .then(pl.lit("chat"))
-    .when(~_FILE.str.contains("dedupe-only"))
-    .then(None)
-    .when(_PROMPT.str.contains(_TOOL.format("wolfram|calculator")))
-    .then(pl.lit("math"))
-    .when(_PROMPT.str.contains(_TOOL.format("shell|terminal")))
-    .then(pl.lit("code"))
-    .when(_PROMPT.str.contains(_TOOL.format("news|search|wikipedia|wikisearch|weather")))
-    .then(pl.lit("knowledge")),
-    "chatterbot_corpus": pl.when(_FILE.str.contains(_SMALL_TALK))
-    .then(pl.lit("chat"))
-    .when(_FILE.str.contains("history|science|trivia|literature"))
-    .then(pl.lit("knowledge")),
+    "xquad_contexts": first_of(knowledge=~_FILE.str.contains("xquad.en")),
+    "text_corpora": first_of(knowledge=_PROMPT.str.len_chars() > 40),
+    "t0_train_50k": first_of(chat=_FILE.str.contains(_ANY_OF["writing"]), knowledge=pl.lit(True)),
+    "gpteacher": pl.coalesce(
+        first_of(code=_FILE.str.contains("codegen"), chat=_FILE.str.contains("roleplay.*json")),
+        pl.when(_FILE.str.contains("dedupe-only")).then(_TOOLS),
+    ),
+    "chatterbot_corpus": first_of(
+        chat=_FILE.str.contains(_ANY_OF["small_talk"]),
+        knowledge=_FILE.str.contains("history|science|trivia|literature"),
+    ),
     "self_instruct": pl.when(_FILE.str.contains("self_instruct_5k|seed_tasks")).then(_INTENT),
 }
 """Sources to learn from, with the label of a row; null skips the row."""
@@ -103,16 +78,15 @@ LABELS: dict[str, pl.Expr] = {
 
 def made_requests() -> pl.DataFrame:
     """Return requests from every phrase with several topics, without answers: source, prompt, answer, label."""
-    parts = yaml.safe_load(Path(__file__).with_name("domain_phrases.yaml").read_text(encoding="utf-8"))
     generator = np.random.default_rng(0)
     rows = []
-    for label, languages in parts["phrases"].items():
+    for label, languages in _MADE_OF["phrases"].items():
         for language, phrases in languages.items():
             for phrase, _ in itertools.product(phrases, range(_PER_PHRASE)):
                 filled = phrase
                 while "{}" in filled:
-                    filled = filled.replace("{}", str(generator.choice(parts["topics"][language])), 1)
-                for mark, things in parts["things"].items():
+                    filled = filled.replace("{}", str(generator.choice(_MADE_OF["topics"][language])), 1)
+                for mark, things in _MADE_OF["things"].items():
                     filled = filled.replace(f"{{{mark}}}", str(generator.choice(things)))
                 for mark in "abc":
                     filled = filled.replace(f"{{{mark}}}", str(generator.integers(2, 300)))
@@ -125,20 +99,11 @@ def training_rows(sources: Path) -> pl.DataFrame:
     """Return the training rows: source, prompt, answer, label."""
     parts = []
     for at, (name, label) in enumerate(LABELS.items()):
-        rows = (
-            rows_of(sources / name)
-            .with_columns(text_key(_PROMPT).alias("text"))
-            .join(hand_labels(), on=["source", "text"], how="anti")
-        )
-        rows = (
-            rows.with_columns(label.alias("label"))
-            .drop_nulls("label")
-            .sort("file", "position")
-            .sample(fraction=1, shuffle=True, seed=at)
-        )
-        parts.append(
-            rows.group_by("label", maintain_order=True).head(_PER_LABEL).select("source", "prompt", "answer", "label")
-        )
+        rows = rows_of(sources / name).with_columns(label.alias("label"), text_key(_PROMPT).alias("text"))
+        rows = rows.join(hand_labels(), on=["source", "text"], how="anti").drop_nulls("label")
+        rows = rows.sort("file", "position").sample(fraction=1, shuffle=True, seed=at)
+        most = rows.group_by("label", maintain_order=True).head(_PER_LABEL)
+        parts.append(most.select("source", "prompt", "answer", "label"))
     return pl.concat([*parts, made_requests()])
 
 
@@ -152,14 +117,9 @@ def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
     buckets, owner = domain.features(rows)
     counts = np.maximum(np.bincount(owner, minlength=rows.height), 1)
     matrix = csr_matrix((1 / np.sqrt(counts[owner]), (owner, buckets)), shape=(rows.height, domain.BUCKETS))
-    of_source = pl.len().over("source", "label").cast(pl.Float64).pow(-0.5) * pl.when(pl.col("source") == "made").then(
-        _MADE_WEIGHT
-    ).otherwise(1)
-    weight = (
-        rows.with_columns(of_source.alias("weight"))
-        .select(pl.col("weight") / pl.col("weight").sum().over("label"))
-        .to_series()
-    )
+    factor = pl.when(pl.col("source") == "made").then(_MADE_WEIGHT).otherwise(1)
+    weighed = rows.with_columns(weight=pl.len().over("source", "label").cast(pl.Float64).pow(-0.5) * factor)
+    weight = weighed.select(pl.col("weight") / pl.col("weight").sum().over("label")).to_series()
     labels = rows["label"].replace_strict({name: at for at, name in enumerate(DOMAINS)}, return_dtype=pl.Int64)
     model = LogisticRegression(C=_STRENGTH, max_iter=200, tol=1e-3)
     model.fit(matrix, labels.to_numpy(), sample_weight=weight.to_numpy() * rows.height / len(DOMAINS))
@@ -172,9 +132,7 @@ def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
-    rows = training_rows(parser.parse_args().sources)
+    rows = training_rows(parser(__doc__, sources="folder whose subfolders are the sources").parse_args().sources)
     with pl.Config(tbl_rows=-1):
         print(rows.group_by("source", "label").len().sort("source", "label"))
     np.savez_compressed(domain.WEIGHTS, allow_pickle=False, **train(rows))

@@ -41,18 +41,9 @@ Item = tuple[str, Sequence[str], str]
 
 def items_frame(items: Sequence[Item | str]) -> pl.DataFrame:
     whole = [(item, [], "") if isinstance(item, str) else item for item in items]
-    columns = [
-        (f"b#{n}", "b", prompt, list(options) or None, answer or None)
-        for n, (prompt, options, answer) in enumerate(whole)
-    ]
-    schema = {
-        "item_id": pl.String,
-        "benchmark": pl.String,
-        "prompt": pl.String,
-        "further": pl.List(pl.String),
-        "answer": pl.String,
-    }
-    return pl.DataFrame(columns, schema=schema, orient="row")
+    lines = [(f"b#{n}", "b", item[0], list(item[1]) or None, item[2] or None) for n, item in enumerate(whole)]
+    texts = dict.fromkeys(("item_id", "benchmark", "prompt", "further", "answer"), pl.String)
+    return pl.DataFrame(lines, schema={**texts, "further": pl.List(pl.String)}, orient="row")
 
 
 def rows_frame(rows: Sequence[Turns]) -> pl.DataFrame:
@@ -94,10 +85,8 @@ def naive(rows: Sequence[Turns], items: Sequence[Item], rule: Decontamination) -
     for number, turns in enumerate(rows):
         for side, text in turns:
             for place, (prompt, options, answer) in enumerate(items):
-                parts: dict[Part, tuple[str, ...]] = {
-                    "question": (prompt, "\n".join([prompt, *options])),
-                    "answer": (answer,),
-                }
+                whole = "\n".join([prompt, *options])
+                parts: dict[Part, tuple[str, ...]] = {"question": (prompt, whole), "answer": (answer,)}
                 for part, texts in parts.items():
                     variants = [tokens for tokens in map(tokenize, texts) if tokens]
                     if side in rule.sides[part] and variants:
@@ -112,11 +101,8 @@ def fired(turn: list[str], variants: list[list[str]], part: str, rule: Decontami
     cover = rule.overlap_ngram if rule.overlap is not None else rule.ngram or rule.overlap_ngram
     share = max(len(covered(turn, tokens, cover)) / len(tokens) for tokens in variants)
     found = {}
-    if (
-        rule.exact
-        and part == "question"
-        and any(turn == tokens and length(tokens) >= rule.exact_words for tokens in variants)
-    ):
+    equal = any(turn == tokens and length(tokens) >= rule.exact_words for tokens in variants)
+    if rule.exact and part == "question" and equal:
         found["exact_prompt"] = 1.0
     shared = {*runs(turn, rule.ngram)} & {*runs(variants[-1], rule.ngram)} if rule.ngram else set()
     if any(words_in(run) >= rule.min_words for run in shared):
@@ -174,9 +160,7 @@ def test_the_evidence_stands_in_the_row_and_in_the_item(rows: list, items: list,
 
 @FEW
 @given(rows=ROWS, items=ITEMS, rule=RULES, data=st.data())
-def test_hits_of_a_row_do_not_depend_on_order_or_other_rows(
-    rows: list, items: list, rule: Decontamination, data
-) -> None:
+def test_hits_do_not_depend_on_order_or_other_rows(rows: list, items: list, rule: Decontamination, data) -> None:
     """Other shards, another order of rows, other batches and other cuts between texts must not change a row's hits."""
     frame, gate = rows_frame(rows), Gate(items_frame(items), rule)
     found = gate.matches(frame)
@@ -199,31 +183,18 @@ def test_colliding_hashes_are_not_hits(rows: list, items: list, rule: Decontamin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "hash_tokens", coarse)
         found = Gate(items_frame(items), rule).matches(rows_frame(rows))
-    expected = {
-        key[:4]
-        for key in naive(
-            rows,
-            items,
-            rule.model_copy(
-                update={"min_words": 0, "overlap": None if rule.overlap is None else 0.0, "overlap_tokens": 1}
-            ),
-        )
-    }
+    widest = {"min_words": 0, "overlap": None if rule.overlap is None else 0.0, "overlap_tokens": 1}
+    expected = {key[:4] for key in naive(rows, items, rule.model_copy(update=widest))}
     lines = found.select("row_id", "item_id", "part", "side").iter_rows()
     assert {(int(row, 16), int(item.removeprefix("b#")), part, side) for row, item, part, side in lines} <= expected
 
 
-PLAIN = st.lists(
-    st.sampled_from(["river", "stone", "walks", "under", "seven", "bright", "clouds", "nobody", "counts"]),
-    min_size=13,
-    max_size=30,
-)
+NOUNS = "river stone walks under seven bright clouds nobody counts"
+PLAIN = st.lists(st.sampled_from(NOUNS.split()), min_size=13, max_size=30)
 SAYING = PLAIN.filter(lambda words: len(set(words)) > 3)
 """An item whose words do not only repeat themselves."""
-OTHER = st.lists(
-    st.sampled_from(["paper", "window", "sings", "slowly", "nine", "dark", "fields", "somebody", "sells", "pears"]),
-    max_size=30,
-)
+OTHER_WORDS = "paper window sings slowly nine dark fields somebody sells pears"
+OTHER = st.lists(st.sampled_from(OTHER_WORDS.split()), max_size=30)
 SEPARATORS = st.sampled_from([" ", "  ", ", ", " – ", "\n", "! ", " (", ") "])
 
 
@@ -239,12 +210,6 @@ def test_a_planted_item_is_found_in_any_formatting(item: list[str], before: list
     assert len(best["span"]) > 280 or tokenize(best["span"]) == item
     assert (best["shared"], best["share"], best["verdict"]) == (len(item), 1.0, "removes")
     assert found.filter(pl.col("rule") == "overlap")["share"].to_list() == [1.0]
-
-
-@FEW
-@given(items=st.lists(PLAIN.map(" ".join), max_size=4), rows=st.lists(OTHER.map(" ".join), max_size=4))
-def test_a_row_that_shares_nothing_has_no_hits(items: list[str], rows: list[str]) -> None:
-    assert Gate(items_frame(items), Decontamination()).matches(asked(*rows)).is_empty()
 
 
 PROMPT = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
@@ -266,26 +231,12 @@ def test_a_prompt_is_a_hit_by_the_expected_rules(content: str, rules: list[str])
     assert Gate(items_frame([PROMPT]), Decontamination()).matches(asked(content))["rule"].to_list() == rules
 
 
-@pytest.mark.parametrize(
-    ("off", "rules"),
-    [
-        ({"exact": False}, ["ngram", "overlap"]),
-        ({"ngram": None}, ["exact_prompt", "overlap"]),
-        ({"overlap": None}, ["exact_prompt", "ngram"]),
-        ({"exact": False, "ngram": None, "overlap": None}, []),
-    ],
-)
-def test_each_rule_can_be_switched_off(off: dict, rules: list[str]) -> None:
-    assert Gate(items_frame([PROMPT]), Decontamination(**off)).matches(asked(PROMPT))["rule"].to_list() == rules
-
-
 def test_half_of_a_short_item_is_not_a_hit_but_all_of_it_is() -> None:
     """Eight words are more than half of this item, and every other request for a function shares them."""
     gate = Gate(items_frame(["Write a Python function to find the length of a rope."]), Decontamination())
     assert gate.matches(asked("Write a Python function to find the length of the longest word in a list.")).is_empty()
-    assert gate.hits(asked("Please: write a Python function to find the length of a rope, with tests."))[
-        "share"
-    ].to_list() == [1.0]
+    hits = gate.hits(asked("Please: write a Python function to find the length of a rope, with tests."))
+    assert hits["share"].to_list() == [1.0]
 
 
 def test_a_shared_grid_of_numbers_is_not_a_hit_but_an_equal_prompt_is() -> None:
@@ -341,19 +292,17 @@ ANSWER = (
 def test_each_side_of_an_item_is_compared_with_each_role() -> None:
     """A question in a user's turn or quoted by an assistant removes the row; an answer is reported."""
     items = items_frame([(PROMPT, [], ANSWER)])
-    rows = rows_frame(
-        [
-            [("user", f"Solve: {PROMPT}"), ("assistant", "72")],
-            [("user", "Give me a riddle."), ("assistant", f"Here is one. {PROMPT}")],
-            [("user", "How many?"), ("assistant", ANSWER)],
-            [("system", f"Like this: {PROMPT}"), ("user", "How many?")],
-            [("user", PROMPT[:60]), ("user", PROMPT[60:])],
-        ]
-    )
+    talks = [
+        [("user", f"Solve: {PROMPT}"), ("assistant", "72")],
+        [("user", "Give me a riddle."), ("assistant", f"Here is one. {PROMPT}")],
+        [("user", "How many?"), ("assistant", ANSWER)],
+        [("system", f"Like this: {PROMPT}"), ("user", "How many?")],
+        [("user", PROMPT[:60]), ("user", PROMPT[60:])],
+    ]
+    rows = rows_frame(talks)
     found = Gate(items, Decontamination()).matches(rows)
-    lines = {
-        (int(row, 16), *rest) for row, *rest in found.select("row_id", "part", "side", "rule", "verdict").iter_rows()
-    }
+    described = found.select("row_id", "part", "side", "rule", "verdict")
+    lines = {(int(row, 16), *rest) for row, *rest in described.iter_rows()}
     assert lines == {
         (0, "question", "user", "ngram", "removes"),
         (0, "question", "user", "overlap", "removes"),
@@ -401,14 +350,10 @@ def test_one_or_two_shared_words_beyond_an_allowed_text_are_excused(chance: str)
 
 
 def test_a_short_question_that_equals_an_allowed_text_is_excused() -> None:
-    items, rows = (
-        items_frame(["Who goes there?", "What is the time?"]),
-        asked("who goes there", "What is the time?", "Who goes?"),
-    )
-    lines = (
-        Gate(items, Decontamination(), ["Who goes there?", "What is"]).matches(rows).select("row_id", "verdict").rows()
-    )
-    assert lines == [(f"{0:032x}", "excused"), (f"{1:032x}", "removes")]
+    items = items_frame(["Who goes there?", "What is the time?"])
+    gate = Gate(items, Decontamination(), ["Who goes there?", "What is"])
+    found = gate.matches(asked("who goes there", "What is the time?", "Who goes?"))
+    assert found.select("row_id", "verdict").rows() == [(f"{0:032x}", "excused"), (f"{1:032x}", "removes")]
 
 
 CHINESE = "小明有二十四个苹果，他把其中的三分之一送给了妹妹，又吃掉了四个，请问他还剩下多少个苹果？"
@@ -419,12 +364,6 @@ def test_chinese_is_compared_by_character() -> None:
     hit = gate.hits(asked(f"请解答：{CHINESE.replace('，', ' ')}谢谢")).row(0, named=True)
     assert (hit["rule"], hit["share"], hit["shared"]) == ("ngram", 1.0, len(re.findall(r"[\u4e00-\u9fff]", CHINESE)))
     assert gate.matches(asked("小明有二十四个苹果，他还剩下多少？")).is_empty()
-
-
-@pytest.mark.parametrize("items", [[], [""], [("?!", [], "")]])
-def test_no_items_give_no_hits(items: list) -> None:
-    assert Gate(items_frame(items), Decontamination()).matches(asked(PROMPT)).schema == MATCHES
-    assert Gate(items_frame(items), Decontamination()).hits(asked(PROMPT)).is_empty()
 
 
 def test_no_rows_give_no_hits_and_all_rows_can_be_hits() -> None:

@@ -42,16 +42,10 @@ def test_every_known_row_is_found_or_excused(hits: pl.DataFrame) -> None:
 
 
 def test_false_alarms_are_excused_or_not_hits(hits: pl.DataFrame) -> None:
-    primes = hits.filter(
-        pl.col("source").is_in(["squad_dev_contexts", "xquad_contexts"]), pl.col("benchmark") == "humaneval"
-    )
-    assert primes.height == 10
-    assert set(primes["verdict"]) == {"excused"}
-    grids = pl.read_ndjson(SHARED / "ground_truth" / "contaminated_rows.jsonl", infer_schema_length=None).filter(
-        ~pl.col("lexical")
-    )
-    numbers = hits.filter(
-        pl.col("benchmark") == "math_test", pl.col("rule") == "ngram", pl.col("source") == "self_instruct"
-    )
-    assert grids.filter(pl.col("source") == "self_instruct", pl.col("where") == "prompt").height == 5
+    contexts = hits.filter(pl.col("source").is_in(["squad_dev_contexts", "xquad_contexts"]))
+    assert contexts.filter(benchmark="humaneval")["verdict"].to_list() == ["excused"] * 10
+    known_rows = pl.read_ndjson(SHARED / "ground_truth" / "contaminated_rows.jsonl", infer_schema_length=None)
+    grids = known_rows.filter(~pl.col("lexical"), source="self_instruct", where="prompt")
+    numbers = hits.filter(benchmark="math_test", rule="ngram", source="self_instruct")
+    assert grids.height == 5
     assert numbers.filter(pl.col("side") == "user").is_empty()

@@ -99,10 +99,11 @@ def test_the_order_of_the_rows_does_not_change_the_pairs() -> None:
     order = np.random.default_rng(1).permutation(len(keys))
     straight = find_close_pairs(matrices, 0.9, 5, keys=keys)
     shuffled = find_close_pairs([matrix[order] for matrix in matrices], 0.9, 5, keys=keys[order])
-    named = {(frozenset((int(keys[i]), int(keys[j]))), s) for (i, j), s in listed(straight).items()}
-    assert named == {
-        (frozenset((int(keys[order[i]]), int(keys[order[j]]))), s) for (i, j), s in listed(shuffled).items()
-    }
+    one, other = (
+        {(frozenset((int(named[i]), int(named[j]))), s) for (i, j), s in listed(pairs).items()}
+        for pairs, named in ((straight, keys), (shuffled, keys[order]))
+    )
+    assert one == other
 
 
 @FEW
@@ -126,10 +127,8 @@ def test_the_strongest_pairs_of_reduced_parts_are_those_of_the_whole(
     assert listed(keep_strongest(concat_pairs(*parts), 12, most, keys)) == listed(kept)
     for row in range(12):
         mine = (left == row) | (right == row)
-        weakest = np.sort(whole.similarity[mine])[-most]
-        assert {
-            (i, j) for i, j, s in zip(left[mine], right[mine], whole.similarity[mine], strict=True) if s > weakest
-        } <= set(listed(kept))
+        mine &= whole.similarity > np.sort(whole.similarity[mine])[-most]
+        assert set(zip(left[mine], right[mine], strict=True)) <= set(listed(kept))
 
 
 def test_no_few_rows_are_the_neighbors_of_a_whole_crowd() -> None:
@@ -169,12 +168,7 @@ def test_the_nearest_rows_of_a_query_are_found(queries: list, rows: list, floor:
         patch.setattr(module, "_COLUMNS", 7)
         found = find_nearest(asked, vectors, floor, most)
     for query in range(len(asked)):
-        expected = sorted(
-            (
-                (-np.float32(cosine(asked[query], row)), i)
-                for i, row in enumerate(vectors)
-                if cosine(asked[query], row) >= floor
-            )
-        )
+        cosines = [(cosine(asked[query], row), place) for place, row in enumerate(vectors)]
+        expected = sorted((-np.float32(value), place) for value, place in cosines if value >= floor)
         mine = found.filter(query=query)
         assert list(zip(-mine["similarity"].to_numpy(), mine["row"], strict=True)) == expected[:most]

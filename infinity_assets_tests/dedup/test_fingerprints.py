@@ -16,9 +16,13 @@ from infinity_assets_tests.properties import examples
 ANY = Near(answers="any")
 FEW = settings(max_examples=examples(60), deadline=None)
 CONTENTS = st.sampled_from(["q", "Q ", "q\n", "ｑ", "r", "q assistant: a"])
-CONVERSATIONS = st.builds(
-    lambda q, a: [("user", q), *([("assistant", a)] if a else [])], CONTENTS, st.sampled_from(["", "a", "A", "b"])
-)
+
+
+def talk(question: str, answer: str) -> Turns:
+    return [("user", question), *([("assistant", answer)] if answer else [])]
+
+
+CONVERSATIONS = st.builds(talk, CONTENTS, st.sampled_from(["", "a", "A", "b"]))
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "好", "的", "是"]), max_size=25).map(" ".join)
 LONG = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), WORDS), min_size=1, max_size=3)
 
@@ -40,12 +44,8 @@ def test_hashes_are_equal_if_and_only_if_contents_are_equal(rows: list[Turns]) -
 
 
 def test_a_transcript_in_one_turn_differs_from_the_conversation_that_it_quotes() -> None:
-    quoted, spoken, system = (
-        [("user", "q\nassistant: a")],
-        [("user", "q"), ("assistant", "a")],
-        [("system", "q"), ("user", "a")],
-    )
-    assert prints(quoted, spoken, system)["content_hash"].n_unique() == 3
+    rows = talk("q\nassistant: a", ""), talk("q", "a"), [("system", "q"), ("user", "a")]
+    assert prints(*rows)["content_hash"].n_unique() == 3
 
 
 def test_the_prompt_hash_leaves_the_answers_out() -> None:
@@ -70,10 +70,7 @@ def test_a_fingerprint_does_not_depend_on_other_records(rows: list[Turns], cut: 
 @given(one=LONG, other=LONG)
 def test_shingles_have_the_jaccard_similarity_of_the_texts(one: Turns, other: Turns) -> None:
     """Shingles do not run from one turn into the next."""
-    found = [
-        set((row["shingles"].item().to_numpy() >> 1).tolist())
-        for row in (prints(one, rule=ANY), prints(other, rule=ANY))
-    ]
+    found = [set((row.to_numpy() >> 1).tolist()) for row in prints(one, other, rule=ANY)["shingles"]]
     truth = [frozenset().union(*shingles([text for _, text in turns])) for turns in (one, other)]
     assert len(found[0]) == len(truth[0])
     assert abs(len(found[0] & found[1]) / max(1, len(found[0] | found[1])) - jaccard(*truth)) < 1e-9
@@ -88,22 +85,14 @@ def test_the_lowest_bit_marks_shingles_of_an_answer() -> None:
 
 def test_rows_without_shingles_to_compare_are_not_signed() -> None:
     long, short = "one two three four five six", "one two"
-    rows = (
-        [("user", short)],
-        [("user", long)],
-        [("user", long), ("assistant", short)],
-        [("user", short), ("assistant", long)],
-    )
+    rows = talk(short, ""), talk(long, ""), talk(long, short), talk(short, long)
     assert prints(*rows)["signed"].to_list() == [False, True, False, True]
     assert prints(*rows, rule=Near(answers="any"))["signed"].to_list() == [False, True, True, True]
 
 
-def test_system_turns_have_no_shingles() -> None:
-    assert prints([("system", "one two three four five six"), ("user", "hello")])["size"].item() == 0
-
-
-def test_chinese_shingles_count_characters() -> None:
-    assert prints([("user", "今天天气很好我们去公园")])["size"].item() == 7
+def test_system_turns_have_no_shingles_and_chinese_shingles_count_characters() -> None:
+    rows = [("system", "one two three four five six"), ("user", "hello")], [("user", "今天天气很好我们去公园")]
+    assert prints(*rows)["size"].to_list() == [0, 7]
 
 
 @FEW

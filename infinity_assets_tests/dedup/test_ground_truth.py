@@ -33,21 +33,12 @@ def test_conversations_that_two_sources_share_are_found(rows: dict[str, pl.DataF
 
 def test_every_near_duplicate_has_the_reported_similarity(rows: dict[str, pl.DataFrame]) -> None:
     rule = Dedup()
-    losers = find_duplicates(
-        {name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}, rule, workers=2
-    )
+    prints = {name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}
+    losers = find_duplicates(prints, rule, workers=2)
     near = losers.filter(pl.col("method") == "near")
     assert near.height > 100
-    texts = (
-        pl.concat(rows.values())
-        .unique("row_id")
-        .select(
-            "row_id",
-            turns=pl.col("messages").list.eval(
-                pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content")
-            ),
-        )
-    )
+    spoken = pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content")
+    texts = pl.concat(rows.values()).unique("row_id").select("row_id", pl.col("messages").list.eval(spoken))
     turns_by_row = dict(texts.iter_rows())
     for row, other, similarity in near.select("row_id", "matched", "similarity").iter_rows():
         one, two = (frozenset().union(*shingles(turns_by_row[row_id])) for row_id in (row, other))

@@ -1,6 +1,7 @@
 """Semantic de-duplication: the contents that are judged, the pairs that are close, and sources that are added later."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from infinity_assets.dedup import semantic
 from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.settings import Near
+from infinity_assets_tests.dedup.test_fingerprints import talk
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.properties import examples
 
@@ -39,26 +41,21 @@ class Words:
 
 
 def contents(*rows: tuple[str, str]) -> pl.DataFrame:
-    turns = [
-        ("s", "f", i, [("user", prompt), *([("assistant", answer)] if answer else [])])
-        for i, (prompt, answer) in enumerate(rows)
-    ]
-    frame = pool(*turns)
+    frame = pool(*(("s", "f", place, talk(*row)) for place, row in enumerate(rows)))
     return semantic.extract_texts(frame.lazy(), fingerprint(frame, Near()).lazy()).collect()
 
 
 def test_every_content_is_listed_once_in_the_order_of_the_rows() -> None:
     got = contents(("what is tuff", "a rock"), ("why", "because"), ("What  is TUFF", "a rock"))
     assert got.height == 2
-    assert got["prompt"].str.to_lowercase().to_list() in (
-        ["what  is tuff", "why"],
-        ["why", "what  is tuff"],
+    assert [" ".join(prompt.lower().split()) for prompt in got["prompt"]] in (
         ["what is tuff", "why"],
+        ["why", "what is tuff"],
     )
 
 
 def test_equal_texts_are_embedded_once_and_unreadable_texts_are_not_judged() -> None:
-    encoder = Words()
+    encoder: Any = Words()
     long = " ".join(["word"] * 11)
     got = semantic.embed(
         contents(("a question", "an answer"), ("a question", ""), ("SHOUTED", "an answer"), (long, "b"), ("c", "LOUD")),
@@ -76,35 +73,23 @@ def test_equal_texts_are_embedded_once_and_unreadable_texts_are_not_judged() -> 
 
 
 def test_no_contents_have_no_vectors() -> None:
-    empty = semantic.embed(contents(("a", "b")).clear(), Words(), 0.1)
+    encoder: Any = Words()
+    empty = semantic.embed(contents(("a", "b")).clear(), encoder, 0.1)
     assert (empty.height, empty.schema) == (0, semantic.embedding_schema(26))
+
+
+LONG = "An answer that is too long to be a fact."
 
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (("Add 3 and 4.", "It is more than that."), ("Add 3 and 5.", "It is more than that."), False),
-        (
-            ("Add 3 and 4.", "It makes a nice sum of both."),
-            ("Please add 3 and 4.", "The sum of both is nice to have."),
-            True,
-        ),
-        (
-            ("Name three rivers.", "The Rhine, the Rhone, the Po."),
-            ("Name four rivers.", "The Rhine, the Rhone, the Po."),
-            False,
-        ),
-        (
-            ("What is healthy?", "Fruit, nuts, fish, beans and oats."),
-            ("What is not healthy?", "Fruit, nuts, fish, beans and oats."),
-            False,
-        ),
-        (
-            ("这三种食物健康吗", "水果、坚果、鱼、豆类和燕麦。"),
-            ("这三种食物不健康吗", "水果、坚果、鱼、豆类和燕麦。"),
-            False,
-        ),
-        (("写三个句子", "这里有一些关于河流的句子。"), ("写五个句子", "这里有一些关于河流的句子。"), False),
+        (("Add 3 and 4.", LONG), ("Add 3 and 5.", LONG), False),
+        (("Add 3 and 4.", LONG), ("Please add 3 and 4.", "The sum of both is nice to have."), True),
+        (("Name three rivers.", LONG), ("Name four rivers.", LONG), False),
+        (("What is healthy?", LONG), ("What is not healthy?", LONG), False),
+        (("这三种食物健康吗", LONG), ("这三种食物不健康吗", LONG), False),
+        (("写三个句子", LONG), ("写五个句子", LONG), False),
         (("Is snow white?", "Yes."), ("Is the snow white?", "No."), False),
         (("Is snow white?", "Yes."), ("Is the snow white?", "yes"), True),
         (("Is snow white?", "Yes."), ("Is the snow white?", ""), False),
@@ -118,16 +103,12 @@ def test_facts_distinguish_contents_that_vectors_cannot(
 
 
 def vectors(points: list[tuple[int, ...]], hashes: list[int]) -> pl.DataFrame:
-    array = pl.Array(pl.Float16, 3)
-    frame = pl.DataFrame(
-        {
-            "content_hash": [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{number:016x}" for number in hashes],
-            "prompt": pl.Series([[float(x) for x in point] for point in points], dtype=array),
-            "answer": pl.Series([[float(x) for x in point] for point in points], dtype=array),
-            "facts": [str(number % 7 == 0) for number in hashes],
-        },
-        schema_overrides={"content_hash": pl.String, "facts": pl.String},
-    )
+    vector = pl.Series([[float(x) for x in point] for point in points], dtype=pl.Array(pl.Float16, 3))
+    texts = {
+        "content_hash": [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{number:016x}" for number in hashes],
+        "facts": [str(number % 7 == 0) for number in hashes],
+    }
+    frame = pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String)).with_columns(prompt=vector, answer=vector)
     return frame.sort("content_hash")
 
 
@@ -147,9 +128,7 @@ def test_contents_that_come_later_give_the_same_pairs_as_all_at_once(
     numbers = list(range(len(points)))
     before = [i for i in numbers if states[i] != "new"]
     after = [i for i in numbers if states[i] != "gone"]
-    moved = [
-        tuple(reversed(point)) if state == "changed" else point for point, state in zip(points, states, strict=True)
-    ]
+    moved = [point[::-1] if state == "changed" else point for point, state in zip(points, states, strict=True)]
     known = semantic.find_neighbours(vectors([points[i] for i in before], before), **options)
     current = vectors([moved[i] for i in after], after)
     tail = current["content_hash"].str.slice(16).str.to_integer(base=16)

@@ -81,11 +81,8 @@ def test_all_spellings_of_a_whole_number_are_equal(value: int) -> None:
 @given(top=st.integers(-999, 999), bottom=st.integers(1, 999))
 def test_all_spellings_of_a_fraction_are_equal(top: int, bottom: int) -> None:
     sign = "-" if top < 0 else ""
-    assert (
-        parse_number(rf"{sign}\dfrac{{{abs(top)}}}{{{bottom}}}")
-        == parse_number(f"{top}/{bottom}")
-        == Fraction(top, bottom)
-    )
+    latex = rf"{sign}\dfrac{{{abs(top)}}}{{{bottom}}}"
+    assert parse_number(latex) == parse_number(f"{top}/{bottom}") == Fraction(top, bottom)
 
 
 @given(inside=st.text(alphabet="ab{}1 ", max_size=12).filter(lambda text: _balanced(text)))

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.evaluation.scores import (
-    SCORE,
-    count_results,
-    list_references,
-    match_name,
-    read_lm_eval,
-    standard_error,
-)
+from infinity_assets.evaluation.scores import SCORE, count_results, list_references, match_name, read_lm_eval
 from infinity_assets.evaluation.tasks import TASK
 from infinity_assets.settings.foundation import Loop
 
@@ -26,30 +19,23 @@ from infinity_assets.settings.foundation import Loop
 def test_a_score_is_the_share_of_right_answers_without_failed_calls(verdicts: list) -> None:
     ids = [f"b#{number}" for number in range(len(verdicts))]
     tasks = pl.DataFrame({"item_id": ids, "benchmark": "b", "domain": "math", "kind": "exact_match"})
-    tasks = tasks.with_columns(
-        pl.lit(None, dtype).alias(name) for name, dtype in TASK.items() if name not in tasks.columns
-    )
-    verdict_table = pl.DataFrame(
-        {"item_id": ids, "right": verdicts, "error": ["timeout" if right is None else None for right in verdicts]},
-        schema={"item_id": pl.String, "right": pl.Boolean, "error": pl.String},
-    )
+    tasks = pl.concat([pl.DataFrame(schema=TASK), tasks], how="diagonal")
+    lines = [(item, right, "timeout" if right is None else None) for item, right in zip(ids, verdicts, strict=True)]
+    schema = {"item_id": pl.String, "right": pl.Boolean, "error": pl.String}
+    verdict_table = pl.DataFrame(lines, schema=schema, orient="row")
     (line,) = count_results("m", "tested", tasks, verdict_table).iter_rows(named=True)
     answered = [right for right in verdicts if right is not None]
     assert (line["items"], line["answered"]) == (len(verdicts), len(answered))
     assert (line["score"] is None) == (not answered)
     if answered:
         assert line["score"] == pytest.approx(sum(answered) / len(answered))
+    assert (line["stderr"] is None) == (len(answered) < 2)
     if len(answered) > 1:
         mean = sum(answered) / len(answered)
         spread = math.sqrt(sum((right - mean) ** 2 for right in answered) / (len(answered) - 1))
         assert line["stderr"] == pytest.approx(spread / math.sqrt(len(answered)), abs=1e-12)
-    assert line["error"] == (
-        f"timeout: {len(verdicts) - len(answered)} of {len(verdicts)}" if len(answered) < len(verdicts) else None
-    )
-
-
-def test_one_answer_has_no_standard_error() -> None:
-    assert standard_error(1.0, 1) is None
+    failed = len(verdicts) - len(answered)
+    assert line["error"] == (f"timeout: {failed} of {len(verdicts)}" if failed else None)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +52,8 @@ def test_a_benchmark_matches_the_name_of_its_reference(benchmark: str, name: str
 
 
 def write_result(path: Path, model: str, date: float, results: dict, **more) -> None:
-    output = {
-        "results": results,
-        "config": {"model": "hf", "model_args": f"pretrained={model},dtype=bfloat16"},
-        "date": date,
-        **more,
-    }
+    config = {"model": "hf", "model_args": f"pretrained={model},dtype=bfloat16"}
+    output = {"results": results, "config": config, "date": date, **more}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(output))
 
@@ -84,34 +66,24 @@ MMLU = {"acc,none": 0.6, "acc_stderr,none": 0.004, "alias": "mmlu"}
 
 
 def test_results_of_lm_evaluation_harness_are_read(tmp_path: Path) -> None:
-    write_result(
-        tmp_path / "a" / "results_2026-01-01.json", "mine-1", 1.0, {"gsm8k": {**GSM, "exact_match,strict-match": 0.2}}
-    )
-    write_result(
-        tmp_path / "a" / "results_2026-01-02.json",
-        "mine-2",
-        2.0,
-        {
-            "gsm8k": GSM,
-            "mmlu": MMLU,
-            "mmlu_anatomy": {"acc,none": 0.5, "acc_stderr,none": 0.04},
-            "humaneval": {"pass@1,create_test": 0.25, "pass@1_stderr,create_test": "N/A"},
-            "wikitext": {"word_perplexity,none": 12.0},
-            "winogrande": {"acc,none": 0.7},
-        },
-        **{"n-samples": {"gsm8k": {"original": 1319, "effective": 1319}}},
-    )
+    old = {"gsm8k": {**GSM, "exact_match,strict-match": 0.2}}
+    write_result(tmp_path / "a" / "results_2026-01-01.json", "mine-1", 1.0, old)
+    new = {
+        "gsm8k": GSM,
+        "mmlu": MMLU,
+        "mmlu_anatomy": {"acc,none": 0.5, "acc_stderr,none": 0.04},
+        "humaneval": {"pass@1,create_test": 0.25, "pass@1_stderr,create_test": "N/A"},
+        "wikitext": {"word_perplexity,none": 12.0},
+        "winogrande": {"acc,none": 0.7},
+    }
+    samples = {"n-samples": {"gsm8k": {"original": 1319, "effective": 1319}}}
+    write_result(tmp_path / "a" / "results_2026-01-02.json", "mine-2", 2.0, new, **samples)
     found = read_lm_eval(tmp_path, Loop().task_domains)
     assert found.schema == SCORE
     by = {(row["model"], row["benchmark"]): row for row in found.iter_rows(named=True)}
     gsm, code = by["mine-2", "gsm8k"], by["mine-2", "humaneval"]
-    assert (gsm["score"], gsm["stderr"], gsm["domain"], gsm["items"], gsm["role"]) == (
-        0.35,
-        0.0131,
-        "math",
-        1319,
-        "tested",
-    )
+    shown = [gsm[name] for name in ("score", "stderr", "domain", "items", "role")]
+    assert shown == [0.35, 0.0131, "math", 1319, "tested"]
     assert (code["score"], code["stderr"], code["domain"]) == (0.25, None, "code")
     assert (by["mine-2", "mmlu"]["score"], by["mine-2", "mmlu"]["kind"]) == (0.6, "acc,none")
     assert ("mine-2", "mmlu_anatomy") not in by, "part of mmlu"

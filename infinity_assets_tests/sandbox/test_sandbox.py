@@ -20,11 +20,7 @@ CASES = [
     # program, verdict, words of the reason
     ("assert 1 + 1 == 2", "passed", None),
     ("import threading\nt = threading.Thread(target=print); t.start(); t.join()", "passed", None),
-    (
-        "open('a.txt', 'w').write('x')\nimport os\nassert os.listdir('.') == ['a.txt']\nos.remove('a.txt')",
-        "passed",
-        None,
-    ),
+    ("import os\nopen('a', 'w').write('x')\nassert os.listdir('.') == ['a']\nos.remove('a')", "passed", None),
     ("import os\nassert not set(os.environ) - {'PYTHONHASHSEED', 'LC_CTYPE'}", "passed", None),
     ("import sys\nassert sys.stdin.read() == ''", "passed", None),
     ("assert 1 == 2, 'one is not two'", "failed", "AssertionError: one is not two"),
@@ -53,10 +49,8 @@ CASES = [
 @pytest.mark.parametrize(("program", "status", "words"), CASES)
 def test_a_program_gets_its_verdict(program: str, status: str, words: str | None) -> None:
     verdict = sandbox.run_one(program, QUICK)
-    assert (verdict.status, verdict.reason if words is None else words in (verdict.reason or "")) == (
-        status,
-        None if words is None else True,
-    )
+    assert verdict.status == status
+    assert verdict.reason is None if words is None else words in (verdict.reason or "")
     assert not Path("/tmp/infinity_escape").exists()
 
 
@@ -86,12 +80,8 @@ def test_the_kernel_forbids_a_system_call(call: str) -> None:
 
 def test_the_program_runs_as_another_user_than_root() -> None:
     wanted = "!= 0" if os.geteuid() == 0 else f"== {os.geteuid()}"
-    assert (
-        sandbox.run_one(
-            f"import os\nassert os.getuid() {wanted}\nassert os.getgroups() in ([], {os.getgroups()})", QUICK
-        ).status
-        == "passed"
-    )
+    program = f"import os\nassert os.getuid() {wanted}\nassert os.getgroups() in ([], {os.getgroups()})"
+    assert sandbox.run_one(program, QUICK).status == "passed"
 
 
 def test_a_waiting_program_is_stopped() -> None:
@@ -101,18 +91,16 @@ def test_a_waiting_program_is_stopped() -> None:
 
 
 def test_the_size_of_all_files_is_limited() -> None:
-    verdict = sandbox.run_one(
-        "n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))", Limits(folder_mb=4)
-    )
+    program = "n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))"
+    verdict = sandbox.run_one(program, Limits(folder_mb=4))
     assert (verdict.status, verdict.reason) == ("failed", "it wrote more than 4 MiB")
 
 
 def test_verdicts_come_in_the_order_of_the_programs_and_leave_no_files() -> None:
     before = set(Path("/tmp").glob("sandbox-*"))
     progress: list[int] = []
-    verdicts = sandbox.run(
-        [f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: progress.append(done)
-    )
+    programs = [f"assert {n} % 3" for n in range(9)]
+    verdicts = sandbox.run(programs, QUICK, workers=3, progress=lambda done, total: progress.append(done))
     assert [verdict.status for verdict in verdicts] == ["passed" if n % 3 else "failed" for n in range(9)]
     assert progress == list(range(1, 10))
     assert set(Path("/tmp").glob("sandbox-*")) <= before
@@ -122,22 +110,16 @@ def test_verdicts_come_in_the_order_of_the_programs_and_leave_no_files() -> None
 @given(text=st.text(max_size=60))
 def test_any_text_gets_a_verdict_and_stays_itself(text: str) -> None:
     """Any text survives as a constant in a program, and gets a verdict as a program."""
-    assert (
-        sandbox.run_one(f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})", QUICK).status
-        == "passed"
-    )
+    program = f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})"
+    assert sandbox.run_one(program, QUICK).status == "passed"
     assert sandbox.run_one(text, QUICK).status in ("passed", "failed", "timeout", "refused")
 
 
 def test_a_program_that_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = tmp_path / "child.py"
-    source = (
-        Path(sandbox_child.__file__)
-        .read_text(encoding="utf-8")
-        .replace('"x86_64": ', '"another": ')
-        .replace('"aarch64": ', '"a third": ')
-    )
-    child.write_text(source, encoding="utf-8")
+    source = Path(sandbox_child.__file__).read_text(encoding="utf-8")
+    renamed = source.replace('"x86_64": ', '"another": ').replace('"aarch64": ', '"a third": ')
+    child.write_text(renamed, encoding="utf-8")
     monkeypatch.setattr(sandbox, "_COMMAND", (*sandbox._COMMAND[:-1], str(child)))
     verdict = sandbox.run_one("assert True")
     assert verdict.status == "refused"

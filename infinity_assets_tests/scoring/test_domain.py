@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.scoring.domain import BUCKETS, WEIGHTS, classify, features
+from infinity_assets.scoring.domain import BUCKETS, classify, features
 from infinity_assets_tests.benchmarks.language_and_domain import HELD_OUT, hand_labels, labelled_rows
 from infinity_assets_tests.properties import examples
 
@@ -47,11 +47,8 @@ def test_a_row_is_assigned_its_domain(prompt: str | None, answer: str | None, do
     assert classified((prompt, answer)) == [domain]
 
 
-TEXT = (
-    st.none()
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-    | st.sampled_from([prompt or "" for prompt, _, _ in TABLE])
-)
+SAMPLES = st.sampled_from([prompt or "" for prompt, _, _ in TABLE])
+TEXT = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | SAMPLES
 
 
 @settings(max_examples=examples(200), deadline=None)
@@ -65,9 +62,8 @@ def test_a_domain_does_not_depend_on_the_other_rows(rows: list) -> None:
 
 def test_a_request_at_the_end_of_a_long_prompt_is_read() -> None:
     text = "The quiet river runs past the old town. " * 200
-    frame = pl.DataFrame(
-        {"prompt": [text, text + "Solve 3x + 5 = 20 for x.", text + "Solve it." + text], "answer": [None, None, None]}
-    )
+    prompts = [text, text + "Solve 3x + 5 = 20 for x.", text + "Solve it." + text]
+    frame = pl.DataFrame({"prompt": prompts, "answer": [None] * 3})
     buckets = [set(features(frame[at])[0].tolist()) for at in range(3)]
     solve = set(features(pl.DataFrame({"prompt": ["solve"], "answer": [None]}))[0][:1].tolist())
     assert [solve <= row for row in buckets] == [False, True, False]
@@ -81,14 +77,9 @@ def test_feature_hashes_are_stable() -> None:
 
 
 def test_all_numbers_hash_alike() -> None:
-    one, other = (
-        features(pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}))[0] for a, b in ((1, 2), (345, 67))
-    )
-    assert one.tolist() == other.tolist()
-
-
-def test_the_weights_file_is_small() -> None:
-    assert WEIGHTS.stat().st_size < 500_000
+    frames = (pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}) for a, b in ((1, 2), (345, 67)))
+    one, other = (features(frame)[0].tolist() for frame in frames)
+    assert one == other
 
 
 def test_hand_labels_contain_hashes_instead_of_text() -> None:
@@ -100,9 +91,8 @@ def test_hand_labels_contain_hashes_instead_of_text() -> None:
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
 def test_accuracy_on_hand_labelled_rows() -> None:
-    rows = labelled_rows(SOURCES, without=LARGE).with_columns(
-        (classify(pl.col("prompt"), pl.col("answer")) == pl.col("label")).alias("right")
-    )
+    rows = labelled_rows(SOURCES, without=LARGE)
+    rows = rows.with_columns(right=classify(pl.col("prompt"), pl.col("answer")) == pl.col("label"))
     unseen = rows.filter(pl.col("source").is_in(list(HELD_OUT)))
     assert rows.height > 400
     assert rows["right"].sum() > 0.78 * rows.height

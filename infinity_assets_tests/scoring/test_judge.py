@@ -42,39 +42,27 @@ def test_too_few_digits_mean_no_score() -> None:
     assert score(None, [], [-1.0] * 4, [-1.0] * 6, [-1.0] * 5) == [None, None, None, None, pytest.approx(3.0)]
 
 
-NUMBERS = st.one_of(
-    st.none(), st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=6)
-)
+NUMBERS = st.none() | st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), max_size=6)
+
+
+def answered(lines: list[tuple[list | None, str | None]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(str(number), "4", logprobs, error) for number, (logprobs, error) in enumerate(lines)],
+        schema={"row_id": pl.String, "text": pl.String, "choice_logprobs": pl.List(pl.Float64), "error": pl.String},
+        orient="row",
+    )
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(lines=st.lists(st.tuples(NUMBERS, st.sampled_from([None, "invalid_choice", "truncated"])), max_size=8))
 def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
-    answers = pl.DataFrame(
-        [(str(number), "4", logprobs, error) for number, (logprobs, error) in enumerate(lines)],
-        schema={"row_id": pl.String, "text": pl.String, "choice_logprobs": pl.List(pl.Float64), "error": pl.String},
-        orient="row",
-    )
-    scores = grade_answers(answers)
-    assert scores["row_id"].to_list() == answers["row_id"].to_list()
-    for (_, error), (score, text, reason) in zip(
-        lines, scores.select("score", "text", "error").iter_rows(), strict=True
-    ):
-        assert text == "4"
+    scores = grade_answers(answered(lines))
+    for number, ((_, error), (row_id, score, text, reason)) in enumerate(zip(lines, scores.iter_rows(), strict=True)):
+        assert (row_id, text) == (str(number), "4")
         assert (score is None) == (reason is not None)
         assert score is None or 1 <= score <= 5
         assert error is None or reason == error
 
 
 def test_a_judge_without_log_probabilities_gives_no_score() -> None:
-    answers = pl.DataFrame(
-        {
-            "row_id": ["a"],
-            "text": ["4"],
-            "choice_logprobs": pl.Series([None], dtype=pl.List(pl.Float64)),
-            "error": [None],
-        }
-    )
-    assert grade_answers(answers.cast({"error": pl.String})).to_dicts() == [
-        {"row_id": "a", "score": None, "text": "4", "error": NO_LOGPROBS}
-    ]
+    assert answered([(None, None)]).pipe(grade_answers).rows() == [("0", None, "4", NO_LOGPROBS)]

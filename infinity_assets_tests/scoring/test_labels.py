@@ -30,20 +30,10 @@ def test_abilities_have_unique_names_in_both_languages() -> None:
     assert lift_schema()["properties"]["cate_ability"]["items"]["enum"] == list(ABILITIES)
 
 
-@pytest.mark.parametrize(
-    ("label", "allowed"),
-    [
-        ("c++ programming", True),
-        ("word problem", True),
-        ("Poetry", False),
-        ("two  spaces", False),
-        ("one two three four", False),
-        ("数学", False),
-    ],
-)
-def test_the_schema_allows_a_few_words_in_lower_case(label: str, allowed: bool) -> None:
+def test_the_schema_allows_a_few_words_in_lower_case() -> None:
     pattern = schema(3)["properties"]["ability"]["items"]["pattern"]
-    assert bool(re.fullmatch(pattern, label)) is allowed
+    labels = ["c++ programming", "word problem", "Poetry", "two  spaces", "one two three four", "数学"]
+    assert [label for label in labels if re.fullmatch(pattern, label)] == labels[:2]
 
 
 @FEW
@@ -73,9 +63,8 @@ def test_parsing_keeps_the_taggers_spelling() -> None:
 
 
 def test_a_lift_gives_distinct_abilities_or_an_error() -> None:
-    result = parse_lifted(
-        answers(("tort", json.dumps({"cate_ability": ["law", "law"]}), None), ("x", "{", "invalid_json"))
-    )
+    lifted = ("tort", json.dumps({"cate_ability": ["law", "law"]}), None)
+    result = parse_lifted(answers(lifted, ("x", "{", "invalid_json")))
     assert result.rows() == [("tort", ["law"], None), ("x", None, "invalid_json")]
 
 
@@ -95,21 +84,13 @@ def test_a_lift_gives_distinct_abilities_or_an_error() -> None:
     ],
 )
 def test_a_chinese_name_is_short_and_chinese(text: str | None, name: str | None, error: str | None) -> None:
-    assert parse_chinese_names(answers(("label", text, "empty" if text is None else None))).rows() == [
-        ("label", name, error)
-    ]
+    answer = ("label", text, "empty" if text is None else None)
+    assert parse_chinese_names(answers(answer)).rows() == [("label", name, error)]
 
 
 def test_a_chinese_name_of_two_labels_is_dropped() -> None:
-    named = parse_chinese_names(
-        answers(
-            ("music", "食物", None),
-            ("food", "食物", None),
-            ("tea", "茶", None),
-            ("one", None, "empty"),
-            ("two", None, "empty"),
-        )
-    )
+    shared = [("music", "食物", None), ("food", "食物", None)]
+    named = parse_chinese_names(answers(*shared, ("tea", "茶", None), ("one", None, "empty"), ("two", None, "empty")))
     assert named.rows() == [
         ("music", None, "shared"),
         ("food", None, "shared"),

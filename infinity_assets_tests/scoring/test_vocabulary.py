@@ -25,24 +25,8 @@ from infinity_assets_tests.properties import examples
 FEW = settings(max_examples=examples(80), deadline=None)
 RECIPE = Labels(min_rows=2, min_support=3, min_confidence=0.9)
 AXES = {"maths": 0, "mathematics": 0, "cooking": 1, "poetry": 2}
-FORM = st.sampled_from(
-    [
-        "maths",
-        "Maths",
-        "mathematics",
-        "cooking",
-        "cook",
-        "cooks",
-        "poetry",
-        "poetry!",
-        "!",
-        "",
-        "law",
-        "tort",
-        "c++",
-        "c",
-    ]
-)
+WORDS = "maths Maths mathematics cooking cook cooks poetry poetry! ! law tort c++ c"
+FORM = st.sampled_from(["", *WORDS.split()])
 ROWS = st.lists(st.none() | st.lists(FORM, max_size=4), max_size=20)
 
 
@@ -97,26 +81,13 @@ def test_a_label_counts_the_rows_with_one_of_its_forms(rows: list) -> None:
         assert (line["rows"], line["share"]) == (carried, pytest.approx(carried / labelled))
         assert {into[form] for form in line["forms"]} == {line["label"]}
         assert carried >= RECIPE.min_rows
-    assert sorted(form for forms in words["forms"] for form in forms) == sorted(
-        form for form, label in into.items() if label
-    )
+    assert sorted(words["forms"].explode()) == sorted(form for form, label in into.items() if label)
     assert words["label"].is_unique().all()
 
 
 def test_each_step_merges_or_drops_forms() -> None:
-    rows = [
-        ["word problem"],
-        ["word problem"],
-        ["Word-problems"],
-        ["maths"],
-        ["maths"],
-        ["maths"],
-        ["mathematics"],
-        ["mathematics"],
-        ["lonely"],
-        ["?"],
-    ]
-    vocabulary = built(rows)
+    counts = {"word problem": 2, "Word-problems": 1, "maths": 3, "mathematics": 2, "lonely": 1, "?": 1}
+    vocabulary = built([[form] for form, rows in counts.items() for _ in range(rows)])
     assert {form: (label, step, reason) for form, _, label, step, reason, _ in vocabulary.forms.iter_rows()} == {
         "word problem": ("word problem", "name", None),
         "Word-problems": ("word problem", "stem", None),
@@ -165,9 +136,8 @@ def test_new_rows_do_not_change_a_frozen_vocabulary(old: list, new: list) -> Non
 
 def test_a_frozen_vocabulary_matches_forms_by_stem_and_by_meaning() -> None:
     frozen = pl.DataFrame({"label": ["maths", "cooking"], "forms": [["maths"], ["cooking", "kitchen"]]})
-    placed = place(
-        pairs([["mathematics"], ["cooks"], ["kitchens"], ["tort"], ["KITCHEN"]]), frozen, embed, RECIPE
-    ).forms
+    rows: list = [["mathematics"], ["cooks"], ["kitchens"], ["tort"], ["KITCHEN"]]
+    placed = place(pairs(rows), frozen, embed, RECIPE).forms
     assert {form: (label, step) for form, _, label, step, _, _ in placed.iter_rows()} == {
         "mathematics": ("maths", "cluster"),
         "cooks": ("cooking", "stem"),

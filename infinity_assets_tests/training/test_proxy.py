@@ -20,15 +20,12 @@ from infinity_assets_tests.frames import conversations
 
 pytestmark = pytest.mark.engine
 
-ROWS = add_row_ids(
-    conversations(
-        *(
-            [("user", f"Say the number {n} in letters."), ("assistant", word)]
-            for n, word in enumerate(["zero", "one", "two", "three"])
-        ),
-        [("user", "Hi"), ("assistant", "Hello!"), ("user", "Which number?"), ("assistant", "one")],
-    ).to_frame()
-)
+SHORT = [
+    [("user", f"Say the number {n} in letters."), ("assistant", word)]
+    for n, word in enumerate(["zero", "one", "two", "three"])
+]
+LONG = [("user", "Hi"), ("assistant", "Hello!"), ("user", "Which number?"), ("assistant", "one")]
+ROWS = add_row_ids(conversations(*SHORT, LONG).to_frame())
 QUICK = Proxy(epochs=30, batch=5, micro_batch=2, learning_rate=3e-2, warmup_steps=3, max_tokens=96)
 
 
@@ -51,16 +48,9 @@ def base(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Pa
 
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    sizes: dict = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-    }
-    model: Any = LlamaForCausalLM(
-        LlamaConfig(vocab_size=49152, max_position_embeddings=256, tie_word_embeddings=True, **sizes)
-    )
+    sizes: dict = {"hidden_size": 16, "intermediate_size": 32, "vocab_size": 49152, "max_position_embeddings": 256}
+    numbers: dict = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model: Any = LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **sizes, **numbers))
     model.to(torch.bfloat16).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer_folder / name, folder)
@@ -92,10 +82,8 @@ def test_the_trained_weights_are_saved(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     def loss(folder: Path) -> float:
-        tokenizer, model = (
-            AutoTokenizer.from_pretrained(folder),
-            AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         tokens, labels = train.encode(tokenizer, ROWS["messages"].to_list()[1], 96) or ([], [])
         with torch.inference_mode():
             return model(input_ids=torch.tensor([tokens]), labels=torch.tensor([labels])).loss.item()
@@ -112,9 +100,8 @@ def train_here(
     train: ModuleType, settings: Proxy, base: Path, out: Path, scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> list[float]:
     """Train in this process and return the losses; another process would spend half its time on imports."""
-    (scratch / "job.json").write_text(
-        json.dumps({"settings": settings.model_dump(), "base": str(base), "out": str(out)})
-    )
+    job = {"settings": settings.model_dump(), "base": str(base), "out": str(out)}
+    (scratch / "job.json").write_text(json.dumps(job))
     (scratch / "rows.jsonl").write_text("".join(json.dumps(messages) + "\n" for messages in ROWS["messages"].to_list()))
     train.main(scratch)
     return [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines() if '"loss"' in line]
@@ -128,13 +115,10 @@ def test_the_micro_batch_does_not_change_the_curve(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Equal rows and seeds give equal curves for any micro-batch."""
-    whole = QUICK.model_copy(update={"micro_batch": 5})
-    assert train_here(train, whole, base, tmp_path / "whole", tmp_path, capsys) == pytest.approx(
-        trained[1].curve["loss"].to_list(), rel=1e-3
-    )
-    assert proxy.folder_name(ROWS, QUICK, "b") == proxy.folder_name(
-        ROWS, whole.model_copy(update={"enabled": True}), "b"
-    )
+    whole = QUICK.model_copy(update={"micro_batch": 5, "enabled": True})
+    losses = train_here(train, whole, base, tmp_path / "whole", tmp_path, capsys)
+    assert losses == pytest.approx(trained[1].curve["loss"].to_list(), rel=1e-3)
+    assert proxy.folder_name(ROWS, QUICK, "b") == proxy.folder_name(ROWS, whole, "b")
 
 
 LORA = QUICK.model_copy(update={"method": "lora", "learning_rate": 1e-1})
@@ -161,9 +145,7 @@ def test_only_answers_are_learned(train: ModuleType, tokenizer_folder: Path) -> 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     for messages in ROWS["messages"].to_list():
         tokens, labels = train.encode(tokenizer, messages, 512) or ([], [])
-        assert [
-            token for token, mark in zip(tokens, labels, strict=True) if mark not in (train.IGNORED_LABEL, token)
-        ] == []
+        assert all(mark in (train.IGNORED_LABEL, token) for token, mark in zip(tokens, labels, strict=True))
         text = tokenizer.decode([token for token in labels if token != train.IGNORED_LABEL])
         assert text == "".join(f"{turn['content']}<|im_end|>\n" for turn in messages if turn["role"] == "assistant")
 
@@ -203,8 +185,5 @@ def test_the_sample_and_the_folder_name_depend_on_the_rows() -> None:
     sample = proxy.draw_sample(ROWS, Proxy(rows=3))
     assert sample.height == 3
     assert proxy.draw_sample(ROWS.reverse(), Proxy(rows=3)).equals(sample)
-    assert proxy.folder_name(sample, Proxy(), "base") == proxy.folder_name(
-        proxy.draw_sample(ROWS.reverse(), Proxy(rows=3)), Proxy(), "base"
-    )
     inputs = [(sample, Proxy(), "base"), (sample, Proxy(), "other"), (sample, Proxy(seed=1), "base")]
     assert len({proxy.folder_name(*arguments) for arguments in [*inputs, (ROWS, Proxy(), "base")]}) == 4
