@@ -73,9 +73,9 @@ def measure_served() -> dict[str, float]:
     from infinity_assets_tests.inference.engines.served import vllm_serve
 
     watch, weights = Watch(), local_path(ModelSpec(), models_dir())
-    with tempfile.TemporaryDirectory() as folder, vllm_serve(weights, log=Path(folder) / "log") as server:
+    with tempfile.TemporaryDirectory() as folder, vllm_serve(weights, log=Path(folder) / "log") as url:
         opening = watch.lap()
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, concurrency=64))
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=url, concurrency=64))
         return _measure(engine, opening, made_up_requests(64, 48, 20))
 
 
