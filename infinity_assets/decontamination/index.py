@@ -16,7 +16,7 @@ _SPAN_CHARS = 300
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a list of texts, without option letters."""
+    """The tokens of a list of texts, without the letters of answer options (`A)`, `(b)`)."""
 
     scan: TokenHashes
     data: np.ndarray

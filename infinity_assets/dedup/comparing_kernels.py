@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def link(ordered, bits, leader):
-    """Join the components of rows that share a key of one band.
+    """Merge the union-find components of rows that share a key of one band.
 
     Args:
         ordered: uint64, ascending: the upper bits of a key, then the row in the lower `bits`.
@@ -59,7 +59,7 @@ def place(shared, number, order, places):
 
 @njit(nogil=True, cache=True)
 def join(leader, one, other):
-    """Join the components of two rows."""
+    """Merge the union-find components of two rows; the lowest row of a component leads it."""
     while leader[one] != one:
         leader[one] = leader[leader[one]]
         one = leader[one]
@@ -74,7 +74,7 @@ def join(leader, one, other):
 
 @njit(nogil=True, cache=True)
 def join_all(leader, first, second):
-    """Join the components of every pair."""
+    """Merge the union-find components of the two rows of every pair."""
     for pair in range(len(first)):
         join(leader, first[pair], second[pair])
 

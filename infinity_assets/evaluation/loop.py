@@ -57,7 +57,7 @@ class Standing(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """Return the lead of the reference model over the model."""
+        """Return the reference model's score minus the score of the model under test."""
         return self.reference - self.score
 
 

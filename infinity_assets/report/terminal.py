@@ -32,10 +32,10 @@ class _Tally:
 
 
 class TerminalReporter(Reporter):
-    """Reporter that prints a line per finished asset and, meanwhile, the rate and time left of asset and run.
+    """Reporter that prints a line per finished asset.
 
-    On a terminal the line is redrawn; elsewhere it is printed every ten seconds. Without `expect` it prints a line per
-    partition.
+    While an asset is made, it shows the rate, and the time left of the asset and of the run: redrawn on a terminal,
+    printed every ten seconds elsewhere. If `expect` was not called, it prints a line per partition.
     """
 
     def __init__(self, console: Console):

@@ -135,7 +135,7 @@ class StoredInference(ObservedInference):
         yield BlindEmbedder()
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Return the stored vectors, and for the other texts random ones, which are close to nothing."""
+        """Return the stored vectors, and random ones for the other texts: a random vector is close to no other."""
         import numpy as np
 
         stored, missing = self._look_up(spec, texts)

@@ -61,7 +61,8 @@ class Prompting:
         return tokens or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
 
     def find_first_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """Return the first token of every choice, or None if two choices share one or there are too many."""
+        """Return the first token of every choice, or None if two choices share one or there are more
+        than `MAX_CHOICE_TOKENS` choices."""
         firsts = tuple(self.encode(choice)[0] for choice in choices)
         return firsts if len(set(firsts)) == len(firsts) <= MAX_CHOICE_TOKENS else None
 

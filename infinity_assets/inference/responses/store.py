@@ -110,7 +110,7 @@ class ResponseStore:
             self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
-        """Merge small segments of every model, or of one, if it has more than `above` of them.
+        """Merge the small segments of each model, or of one, that has more than `above` of them.
 
         A merge takes older segments as long as each is no larger than all newer ones together, and more if otherwise
         more than `above` would remain. So a line is rewritten about as often as the logarithm of the store's size.

@@ -71,7 +71,8 @@ def self_instruct(record: dict) -> list[Draft] | None:
 def alpaca(record: dict) -> list[Draft] | None:
     """Read `instruction`, optional `input` or `context`, `system` and `history`, and `output` or a synonym.
 
-    Beside an input and an answer, `definition` is the instruction (Super-NaturalInstructions, one instance per record).
+    If the record also has an input and an answer, `definition` serves as the instruction (Super-NaturalInstructions,
+    one instance per record).
     """
     if "instruction" not in record:
         definition = text_of(record["definition"])

@@ -40,7 +40,7 @@ class Counts(NamedTuple):
         return cls(np.zeros(settings.buckets, np.int64), np.zeros(DOUBLINGS * settings.strata, np.int64))
 
     def add(self, other: "Counts") -> "Counts":
-        """Return the counts of both sets together."""
+        """Return the counts of the union with a disjoint set of texts."""
         return Counts(self.ngrams + other.ngrams, self.lengths + other.lengths)
 
 
