@@ -16,8 +16,9 @@ GPU := $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | h
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt $(if $(GPU),,--constraints constraints-cpu.txt --overrides overrides.txt)
 
 KERNELS := $(shell find infinity_assets -name '*kernels.py')
-# No more than four processes: each takes half a gigabyte, and its libraries use further cores.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+# One process more than there are cores, because some tests wait for servers, browsers and time limits; no more than four,
+# because each takes half a gigabyte.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -39,15 +40,14 @@ check: .venv/test  ## what to run before a commit: lint, types, and every test t
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/pyright > .venv/types 2>&1 & types=$$!
-	$(PYTEST) -m "not engine and not graph" || { wait $$types || cat .venv/types; exit 1; }
-	wait $$types || { cat .venv/types; exit 1; }
+	$(BIN)/pyrefly check --summary none
+	$(PYTEST) -m "not engine and not graph"
 
-lint: .venv/test  ## ruff, the layers of imports, and pyright
+lint: .venv/test  ## ruff, the layers of imports, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/pyright
+	$(BIN)/pyrefly check --summary none
 
 ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on
 	DAGSTER_HOME="$$PWD" exec $(BIN)/dagster dev

@@ -19,7 +19,7 @@ _ROWS = 10_000
     invariants=("unique",),
     reads=("decontaminated",),
     columns=measures.MEASURES,
-    version="2",
+    version="3",
 )
 def measured(step: Step) -> Outcome:
     """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers.

@@ -61,8 +61,9 @@ class Prompting:
         return tokens or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
 
     def find_first_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """Return the first token of every choice, or None if two choices share one or there are more
-        than `MAX_CHOICE_TOKENS` choices."""
+        """Return the first token of every choice, or None if two share one or there are more than
+        `MAX_CHOICE_TOKENS`.
+        """
         firsts = tuple(self.encode(choice)[0] for choice in choices)
         return firsts if len(set(firsts)) == len(firsts) <= MAX_CHOICE_TOKENS else None
 

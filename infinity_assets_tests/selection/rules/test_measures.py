@@ -66,6 +66,20 @@ def test_code_is_judged_in_the_code_domain_only() -> None:
     assert failures("How do I read a file?", "with open('a.txt') as f:\n    print(f.read())", domain="knowledge") == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "language"),
+    [
+        ("CREATE TABLE pets (\n  name TEXT\n);", "sql"),
+        ("create index by_name on pets (name);", "sql"),
+        ("Use this:\n```\nALTER TABLE pets ADD age INT;\n```", "sql"),
+        ("You create a table of pets first.", None),
+    ],
+)
+def test_statements_that_define_tables_are_sql(answer: str, language: str | None) -> None:
+    row = pool(("s", "f", 0, [("user", "How do I keep my pets?"), ("assistant", answer)]))
+    assert measures.measure(row.with_columns(domain=pl.lit("code")))["code_language"].to_list() == [language]
+
+
 def test_a_missing_answer_is_the_first_reason() -> None:
     row = pool(("s", "imdb.json", 0, [("user", "What is this?")]))
     facts = rulebook.facts(row, measures.measure(row), NO_SCORES, Rules())
