@@ -177,16 +177,11 @@ def fetch() -> None:
     """Download the weights of all models in the settings to data/models, checked by hash. Files present are kept."""
     from infinity_assets.inference.weights.models import fetch as download
     from infinity_assets.settings import Settings
+    from infinity_assets.settings.models import list_specs
 
-    settings = Settings()
-    named = settings.models
-    specs = [
-        named.generator, named.effective_synthesizer, named.tagger, named.judge, named.scorer,
-        *(student.model for student in named.students), settings.foundation.loop.model,
-        named.embedder, settings.semantic_embedder, settings.scoring.embedder, *([named.reward] if named.reward else []),
-    ]  # fmt: skip
-    for spec in {spec.weights_id: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
-        click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
+    for spec in list_specs(Settings()):
+        if getattr(spec, "backend", "") != "openai":
+            click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
 
 
 def _quiet() -> None:

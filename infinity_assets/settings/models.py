@@ -235,6 +235,18 @@ class Models(Section):
         return self.synthesizer or self.generator
 
 
+def list_specs(section: BaseModel) -> list[ModelSpec | EmbedderSpec | RewardSpec]:
+    """List the models that a section of the settings and the sections in it name, each once."""
+    specs: dict[str, ModelSpec | EmbedderSpec | RewardSpec] = {}
+    for _, value in section:
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, (ModelSpec, EmbedderSpec, RewardSpec)):
+                specs[part.weights_id] = part
+            elif isinstance(part, BaseModel):
+                specs |= {spec.weights_id: spec for spec in list_specs(part)}
+    return list(specs.values())
+
+
 class Retries(Section):
     """Retries of unusable answers, by class.
 

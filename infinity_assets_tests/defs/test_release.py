@@ -10,7 +10,8 @@ from infinity_assets.defs.chat import conversed
 from infinity_assets.defs.chat import inf_instruct_g as final
 from infinity_assets.defs.release import release as assets
 from infinity_assets.rows import schema
-from infinity_assets.settings.models import EMBEDDED_MODEL
+from infinity_assets.settings import Settings
+from infinity_assets.settings.models import EMBEDDED_MODEL, Models, list_specs
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.defs.steps import commit, outcome_of
 from infinity_assets_tests.frames import conversations
@@ -54,6 +55,16 @@ def test_the_card_names_the_models_of_g_and_their_terms(tmp_path: Path) -> None:
     (line,) = (tmp_path / "release" / "InfInstruct-G.jsonl").read_text().splitlines()
     assert json.loads(line)["reward"] == -5.66
     assert len(outcome.artefacts) == 8
+
+
+def test_the_card_names_every_model_of_the_settings() -> None:
+    one, two = {"model": "one"}, {"model": "two"}
+    roles = {role: {"model": role} for role in Models.model_fields if role != "students"}
+    students = [{"name": spec["model"], "model": spec} for spec in (one, two)]
+    settings = Settings(models={**roles, "students": students})  # pyright: ignore[reportArgumentType]
+    named = {spec.weights_id for spec in list_specs(settings.models)}
+    assert len(named) == len(Models.model_fields) + 1
+    assert named <= set(assets._models(settings)["model"])
 
 
 def test_pairs_with_a_denied_licence_are_left_out(tmp_path: Path) -> None:
