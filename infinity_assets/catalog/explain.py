@@ -70,7 +70,7 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], dept
     for parent, _, _ in parents:
         if parent not in seen:
             lines += ["", *_story(views, parent, order, depth + 1, seen)]
-    return [("    " if depth else "") + line for line in lines] if depth == 1 else lines
+    return ["    " + line for line in lines] if depth == 1 else lines
 
 
 def _duplicates(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Builders that turn a frame into model requests, with row ids and seeds derived from (stage, row id)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -80,7 +80,7 @@ def _draw_seed(sampling: Sampling, stage: str, row_id: str, index: int) -> int |
 
 def _render_messages(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
     """Render the messages of every row. Rows share the object of a turn that is equal for all of them."""
-    turns = []
+    turns: list[Iterable[dict[str, str]]] = []
     for turn in prompt.turns:
         if set(turn.variables) <= set(constants):
             turns.append(repeat({"role": turn.role, "content": turn.fill(constants)}, rows.height))

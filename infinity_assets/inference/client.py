@@ -338,7 +338,7 @@ class Inference:
             TRUNCATED: self._retries.truncated,
             REFUSED: self._retries.refused,
         }
-        following = {}
+        following: dict[int, AnyRequest] = {}
         for at, error in lines.filter(pl.col("error").is_in(list(allowed))).select("at", "error").iter_rows():
             request = requests[at]
             if not isinstance(request, (GenerateRequest, CompleteRequest)) or tries[at, error] >= allowed[error]:

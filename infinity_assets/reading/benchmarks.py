@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -152,9 +152,9 @@ def _keep_evaluated(items: pl.DataFrame) -> pl.DataFrame:
 def _options(fields: Mapping[str, object]) -> tuple[list[str], list[str]]:
     """Return the labels and the options."""
     if all(isinstance(fields.get(letter), str | int | float) for letter in "ab"):
-        letters = [letter for letter in "abcdefghij" if text_of(fields.get(letter))]
+        letters: list[str] = [letter for letter in "abcdefghij" if text_of(fields.get(letter))]
         return letters, [str(text_of(fields[letter])) for letter in letters]
-    listed = next((value for key in OPTION_KEYS if (value := fields.get(key)) is not None), None)
+    listed: Any = next((value for key in OPTION_KEYS if (value := fields.get(key)) is not None), None)
     match listed:
         case {"text": list() as texts, "label": list() as labels} if len(texts) == len(labels):  # ARC
             return [str(label).lower() for label in labels], [str(text) for text in texts]

@@ -109,7 +109,7 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         if position > max(_PASSED, len(text) // 32):  # decoder errors count all lines before them
             text = text[position:]
             position = 0
-        start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
+        start = _BETWEEN.match(text, position).end()  # pyrefly: ignore[missing-attribute]
         separator = text[position:start]
         closed = listed and text[start : start + 1] == "]"
         if held:

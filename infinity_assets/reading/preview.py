@@ -333,7 +333,7 @@ class _Collector:
             slow = large and self._members is not None and not head.startswith(b"PK")
             try:
                 for opened in open_files(stream, file, wanted):
-                    if members and (members == self._members or (self._members and stream.tell() > MAX_BYTES)):
+                    if members > 0 and (members == self._members or (self._members and stream.tell() > MAX_BYTES)):
                         self.more_in.append(file)
                         break
                     at = opened.file

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
+from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyrefly: ignore[missing-module-attribute]
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -183,14 +183,14 @@ def _zip_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], de
 def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
     quiet = _Quiet(stream)
     try:
-        with tarfile.open(fileobj=quiet, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType]
+        with tarfile.open(fileobj=quiet, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:  # pyrefly: ignore[no-matching-overload]
             for member in archive:
                 if member.isfile() and wanted(member.name):
                     name = member.name.encode(errors="surrogateescape").decode(errors="replace")
                     data = _buffered(_tar_data(archive, member))
                     yield from _member(lambda data=data: data, f"{file}{MEMBER}{name}", member.name, wanted, depth)
                 # The library keeps every member, which takes a gigabyte for a million small files.
-                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+                archive.members = []
     except tarfile.TarError as error:
         raise quiet.error or error from None
     if quiet.error:
@@ -246,7 +246,7 @@ class _Pieces(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def readinto(self, buffer) -> int:
         while not self._left:
             piece = next(self._pieces, None)
             if piece is None:
@@ -298,7 +298,7 @@ def _tar_data(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[byt
 
 
 _UNDECODED = "infinity_undecoded"
-codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))  # pyright: ignore[reportAttributeAccessIssue]
+codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))
 
 
 def _transcode(stream: io.BufferedReader, encoding: str) -> Iterator[bytes]:

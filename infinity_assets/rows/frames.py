@@ -55,6 +55,6 @@ def count_by(frame: Frame, *by: str | pl.Expr, name: str = "rows", within: int =
         within: How many of the columns come before the count in the order of the result, which is by these columns,
             then the most frequent first, then by the other columns.
     """
-    counted = frame.group_by(*by).len(name)
+    counted: Any = frame.group_by(*by).len(name)
     *keys, _ = counted.collect_schema().names()
     return counted.sort(*keys[:within], pl.col(name) * -1, *keys[within:])

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -269,10 +270,10 @@ class Planner:
         empty = pl.LazyFrame(schema=columns)
         return pl.concat([empty, *(pl.scan_parquet(file).select(list(columns)) for file in files)]).collect()
 
-    def _step(self, registered: Registered, partition: str, scratch: Path, shared: Path, **fields: object) -> Step:
+    def _step(self, registered: Registered, partition: str, scratch: Path, shared: Path, **fields: Any) -> Step:
         return PlannedStep(
             registered.asset, partition, self._settings, self._mirror, self._pool, self._models, scratch, shared,
-            key=_key(registered, partition), **fields,  # pyright: ignore[reportArgumentType]
+            key=_key(registered, partition), **fields,
         )  # fmt: skip
 
     def _run(

@@ -27,7 +27,7 @@ def budget(
         recipe: The settings.
         factors: By domain, the factor of its share and the reason for it.
     """
-    lines = []
+    lines: list[dict[str, Any]] = []
     for domain, rows in available.select("domain", "rows").sort("domain").iter_rows():
         base = recipe.keep_share.get(domain, 0.0)
         factor, why = (factors or {}).get(domain, (1.0, ""))

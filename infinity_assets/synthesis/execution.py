@@ -105,7 +105,9 @@ def build_program(request: str, answer: str, tests: str | None) -> str | None:
     if code is None or not _runs_alone(tree, bool(tests)):
         return None
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
-    names = {function.name: function for function in functions} if tree else dict.fromkeys(_DEF.findall(code))
+    names: dict[str, ast.FunctionDef | None] = (
+        {function.name: function for function in functions} if tree else dict.fromkeys(_DEF.findall(code))
+    )
     own_tests = (node for node in functions if node.name.startswith("test") and _asserts(node))
     checks = [tests] if tests else []
     checks += [f"{function.name}()" for function in own_tests if not _parameters(function)[1]]

@@ -89,7 +89,7 @@ def main(folder: Path) -> None:
     settings = job["settings"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(settings["seed"])
-    tokenizer = AutoTokenizer.from_pretrained(job["base"])
+    tokenizer: Any = AutoTokenizer.from_pretrained(job["base"])
     with (folder / "rows.jsonl").open(encoding="utf-8") as lines:
         encoded = [encode(tokenizer, json.loads(line), settings["max_tokens"]) for line in lines]
     rows = [row for row in encoded if row is not None]

@@ -6,7 +6,7 @@ products of sparse matrices over all pairs, and shingles are numbered instead of
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -168,7 +168,7 @@ def sets_of(rows: pl.DataFrame, width: int) -> Sets:
 def true_pairs(sets: Sets, threshold: float) -> TruePairs:
     """Return all pairs at or above a threshold. Blocks of rows are multiplied with the rows after them."""
     size = np.diff(sets.whole.indptr).astype(np.int64)
-    shared = sets.whole[:, np.flatnonzero(np.bincount(sets.whole.indices) > 1)]
+    shared: Any = sets.whole[:, np.flatnonzero(np.bincount(sets.whole.indices) > 1)]
     found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))]
     for block in blocks(len(size), 250):
         common = (shared[block] @ shared[block.start :].T.tocsr()).tocoo()
@@ -225,7 +225,8 @@ def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> 
     """Return the Jaccard similarity of pairs of rows; 0 if neither has a shingle."""
     size, common = np.diff(matrix.indptr).astype(np.int64), np.zeros(len(first), np.int64)
     for block in blocks(len(first), 20_000):
-        common[block] = matrix[first[block]].multiply(matrix[second[block]]).sum(axis=1)
+        part: Any = matrix[first[block]]
+        common[block] = part.multiply(matrix[second[block]]).sum(axis=1)
     return common / np.maximum(1, size[first] + size[second] - common)
 
 

@@ -133,7 +133,7 @@ def bare(batches: Path) -> dict[str, float]:
         flights: Any = [engine._prepare(position, request) for position, request in enumerate(requests)]
         flights = [flight for flight in flights if not isinstance(flight, Response)]
         prompts = [{"prompt_token_ids": flight.tokens} for flight in flights]
-        outputs = engine._llm.generate(prompts, [flight.params for flight in flights], use_tqdm=False)  # pyright: ignore[reportArgumentType]
+        outputs = engine._llm.generate(prompts, [flight.params for flight in flights], use_tqdm=False)
         seconds += time.monotonic() - began
         written += sum(len(output.outputs[0].token_ids) for output in outputs)
         read += sum(len(flight.tokens) for flight in flights)

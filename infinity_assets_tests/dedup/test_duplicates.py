@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -38,12 +38,10 @@ SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
 """Enough bands of one row that every pair at the thresholds below is found: 1 - (1 - 0.5)^200."""
 
 
-def find(
-    rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None = None, **options: object
-) -> pl.DataFrame:
+def find(rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None = None, **options: Any) -> pl.DataFrame:
     scored = rows if scores is None else rows.with_columns(score=pl.Series(scores, dtype=pl.Float64))
     parts = {source: fingerprint(scored.filter(pl.col("source") == source), rule.near).lazy() for source in SOURCES}
-    return find_duplicates(parts, rule, **options)  # pyright: ignore[reportArgumentType]
+    return find_duplicates(parts, rule, **options)
 
 
 @FEW
@@ -105,10 +103,10 @@ def alike(one: Turns, other: Turns, rule: Near) -> bool:
     data=st.data(),
 )
 def test_near_survivors_follow_the_definition(
-    records: list, threshold: float, answers: str, data: st.DataObject
+    records: list, threshold: float, answers: Literal["alike", "any"], data: st.DataObject
 ) -> None:
     """From the best down, a row stays unless it is alike to one that stayed, and it loses to the best of these."""
-    rule = Dedup(near=Near(threshold=threshold, answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
+    rule = Dedup(near=Near(threshold=threshold, answers=answers, **SURE))
     rows = pool(*records)
     losers = find(rows, rule, workers=data.draw(st.integers(1, 3)))
     first: dict[tuple, tuple[str, Turns]] = {}
@@ -140,9 +138,9 @@ def test_near_survivors_follow_the_definition(
     priority=PRIORITY,
 )
 def test_adding_a_source_gives_the_same_result_as_a_fresh_start(
-    records: list, added: set[str], answers: str, priority: list[str]
+    records: list, added: set[str], answers: Literal["alike", "any"], priority: list[str]
 ) -> None:
-    near = Near(answers=answers, **SURE)  # pyright: ignore[reportArgumentType]
+    near = Near(answers=answers, **SURE)
     rule = Dedup(source_priority=tuple(priority), near=near)
     rows = pool(*records)
     before = find(rows.filter(~pl.col("source").is_in(list(added))), rule)

@@ -1,6 +1,7 @@
 """Fingerprints hold all that de-duplication needs of a record, and do not depend on other records."""
 
 import unicodedata
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -57,9 +58,11 @@ def test_the_prompt_hash_leaves_the_answers_out() -> None:
 
 @FEW
 @given(rows=st.lists(LONG, min_size=1, max_size=6), cut=st.integers(0, 6), answers=st.sampled_from(["alike", "any"]))
-def test_a_fingerprint_does_not_depend_on_other_records(rows: list[Turns], cut: int, answers: str) -> None:
+def test_a_fingerprint_does_not_depend_on_other_records(
+    rows: list[Turns], cut: int, answers: Literal["alike", "any"]
+) -> None:
     records = pool(*(("s", "f", position, row) for position, row in enumerate(rows)))
-    rule = Near(answers=answers)  # pyright: ignore[reportArgumentType]
+    rule = Near(answers=answers)
     whole = fingerprint(records, rule)
     assert whole.schema == schema(rule)
     assert pl.concat([fingerprint(records[:cut], rule), fingerprint(records[cut:], rule)]).equals(whole)

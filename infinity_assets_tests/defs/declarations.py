@@ -51,7 +51,7 @@ class _Recorder:
                 self.prompts.clear()
                 for model in (Section, Settings):
                     model.__getattribute__ = self._read  # type: ignore[method-assign, assignment]
-                prompts.load = self._loaded
+                prompts.load = self._loaded  # pyrefly: ignore[bad-assignment]
         try:
             yield
         finally:

@@ -60,7 +60,8 @@ def decisions_of(outcome: Outcome) -> pl.DataFrame:
 
 def reply(text: str, **given: Any) -> Response:
     """Return a complete answer of a model."""
-    return Response(**{"text": text, "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 6, **given})
+    usual: dict[str, Any] = {"text": text, "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 6}
+    return Response(**{**usual, **given})
 
 
 def stand_in_for_training(patch: pytest.MonkeyPatch, before: Callable[..., None] = lambda rows, folder: None) -> None:

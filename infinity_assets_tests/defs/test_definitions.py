@@ -40,7 +40,7 @@ def test_every_asset_has_a_description(definitions: dg.Definitions, registered: 
     assert spec.code_version
     assert spec.description
     assert "Grain:" in spec.description
-    columns = spec.metadata["dagster/column_schema"].columns  # pyright: ignore[reportAttributeAccessIssue]
+    columns = spec.metadata["dagster/column_schema"].columns
     assert columns
     assert [column.name for column in columns if not column.description] == []
 

@@ -72,7 +72,7 @@ def test_the_number_of_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPat
 def test_both_questions_about_a_pair_share_all_but_their_last_word(stage: Stage) -> None:
     stage.make("diagnosed", SHARD)
     asked = {
-        request.messages[-1]["content"]  # pyright: ignore[reportAttributeAccessIssue]
+        request.messages[-1]["content"]  # pyrefly: ignore[missing-attribute]
         for request in stage.engine.asked
         if request.prompt == "judge_pair.en"
     }

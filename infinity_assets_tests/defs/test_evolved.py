@@ -46,9 +46,9 @@ class Rounds:
     def evolve(self, number: int, **evolution: Any) -> dict[str, Outcome]:
         """Make all shards of a round and commit them."""
         lenient = {"min_similarity": -1, "max_same": 1, "max_added_words": 99, "min_gain": 0, "max_copy": 1}
-        settings = Settings(  # pyright: ignore[reportCallIssue]
+        settings = Settings(
             shards=SHARDS,
-            chat={"evolution": {"operators": ["deepen"], "elimination": lenient, **evolution}},  # pyright: ignore[reportArgumentType]
+            chat={"evolution": {"operators": ["deepen"], "elimination": lenient, **evolution}},
         )
         asset = in_round("evolved", number)
         made = {}

@@ -151,7 +151,7 @@ def test_the_graph_makes_f_from_files_and_reuses_it(tmp_path: Path, monkeypatch:
     made = manifests()
     assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
     quota = made["domain_budget"].measures["quota, all domains"]  # type: ignore[union-attr]
-    assert lake.scan("inf_instruct_f").collect().height == quota > 0  # type: ignore[operator]
+    assert lake.scan("inf_instruct_f").collect().height == quota > 0
     assert conservation(lake, "inf_instruct_f").is_empty()
     assert graph.make("inf_instruct_f") == []
     assert manifests() == made

@@ -234,8 +234,8 @@ def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph:
     assert faults == []
     assert "layout: alpaca" in graph.manifest("raw_pool", "own").charts["not understood"]
     kind = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    events = [record.event_log_entry.dagster_event for record in graph.instance.get_event_records(kind)]
-    found: dict[str, Any] = {event.event_specific_data.check_name: event.event_specific_data for event in events}  # pyright: ignore
+    events: list[Any] = [record.event_log_entry.dagster_event for record in graph.instance.get_event_records(kind)]
+    found: dict[str, Any] = {event.event_specific_data.check_name: event.event_specific_data for event in events}
     assert not found["understood"].passed
     assert found["understood"].severity == dg.AssetCheckSeverity.WARN
     assert found["understood"].description == (

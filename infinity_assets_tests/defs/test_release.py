@@ -61,7 +61,7 @@ def test_the_card_names_every_model_of_the_settings() -> None:
     one, two = {"model": "one"}, {"model": "two"}
     roles = {role: {"model": role} for role in Models.model_fields if role != "students"}
     students = [{"name": spec["model"], "model": spec} for spec in (one, two)]
-    settings = Settings(models={**roles, "students": students})  # pyright: ignore[reportArgumentType]
+    settings = Settings(models={**roles, "students": students})
     named = {spec.weights_id for spec in list_specs(settings.models)}
     assert len(named) == len(Models.model_fields) + 1
     assert named <= set(assets._models(settings)["model"])

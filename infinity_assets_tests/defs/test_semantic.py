@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -115,11 +116,11 @@ def test_a_killed_run_loses_one_batch(at: At, monkeypatch: pytest.MonkeyPatch) -
     seen: list[str] = []
     embed = semantic.embed
 
-    def killed(contents: pl.DataFrame, *rest: object) -> pl.DataFrame:
+    def killed(contents: pl.DataFrame, *rest: Any) -> pl.DataFrame:
         if len(seen) == 4:
             raise RuntimeError("killed")
         seen.extend(contents["prompt"])
-        return embed(contents, *rest)  # pyright: ignore[reportArgumentType]
+        return embed(contents, *rest)
 
     graph = at("killed")
     monkeypatch.setattr(embeddings, "_BATCH", 2)

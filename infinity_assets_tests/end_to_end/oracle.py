@@ -94,7 +94,7 @@ class Oracle:
                     {"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)}
                 )
             )
-        asked = body["messages"][-1]["content"].strip()
+        asked: str = body["messages"][-1]["content"].strip()
         quoted = _QUOTED.fullmatch(asked)
         if asked.startswith(("Conversation:", "对话：")):
             return completion(

@@ -20,7 +20,7 @@ EMBEDDED = ModelSpec(dtype="float32", max_model_len=1024)
 
 def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
     """Build a request, by default with a question that contains the row id."""
-    arguments = {
+    arguments: dict[str, Any] = {
         "row_id": row_id,
         "prompt": "answer",
         "prompt_hash": "p1",
@@ -92,7 +92,7 @@ def save_static_model(folder: Path, words: Sequence[str], width: int = 16) -> Pa
 
     vocabulary = {word: number for number, word in enumerate(["[UNK]", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     table = np.random.default_rng(0).normal(size=(len(vocabulary), width)).astype(np.float32)
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(
         str(folder), create_model_card=False
@@ -129,16 +129,17 @@ def _small_llama(**config) -> Any:
     from transformers import LlamaConfig
 
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
+        "vocab_size": 49152,
+        "max_position_embeddings": 2048,
+        "pad_token_id": None,
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     }
-    return LlamaConfig(
-        **{"vocab_size": 49152, "max_position_embeddings": 2048, "pad_token_id": None, **sizes, **config}
-    )
+    return LlamaConfig(**{**sizes, **config})
 
 
 def _save(model: Any, folder: Path, tokenizer: Path) -> Path:

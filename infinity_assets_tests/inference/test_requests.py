@@ -1,6 +1,7 @@
 """Keys change exactly when the answer can: needless changes repeat all requests, missing ones serve wrong answers."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,9 +23,17 @@ COMPLETE = CompleteRequest("row", "answer", "p1", "question", Sampling(temperatu
 SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "answer")
 
 
-CHANGED_PROMPT = [{"prompt": "another"}, {"prompt_hash": "p2"}, {"seed": 0}, {"index": 1}, {"attempt": 1}]
-CHANGED_SAMPLING = [{"sampling": Sampling(temperature=t, top_p=p)} for t, p in ((0.1, 0.9), (0.0, 0.5))]
-CHANGED_MESSAGES = [
+CHANGED_PROMPT: list[dict[str, Any]] = [
+    {"prompt": "another"},
+    {"prompt_hash": "p2"},
+    {"seed": 0},
+    {"index": 1},
+    {"attempt": 1},
+]
+CHANGED_SAMPLING: list[dict[str, Any]] = [
+    {"sampling": Sampling(temperature=t, top_p=p)} for t, p in ((0.1, 0.9), (0.0, 0.5))
+]
+CHANGED_MESSAGES: list[dict[str, Any]] = [
     {"messages": ({"role": "user", "content": "question?"},)},
     {"messages": ({"role": "system", "content": "question"},)},
     {"messages": (*BASE.messages, {"role": "assistant", "content": ""})},
@@ -32,8 +41,8 @@ CHANGED_MESSAGES = [
 
 
 def test_fields_that_decide_the_answer_change_the_key():
-    structured = [{"schema": {"type": "object"}}, {"choices": ("1", "2")}]
-    continued = [{"text": "question "}, {"stop": ()}, {"stop": ("</s>", "<CON>")}]
+    structured: list[dict[str, Any]] = [{"schema": {"type": "object"}}, {"choices": ("1", "2")}]
+    continued: list[dict[str, Any]] = [{"text": "question "}, {"stop": ()}, {"stop": ("</s>", "<CON>")}]
     requests = [
         BASE,
         *(replace(BASE, **change) for change in (*CHANGED_PROMPT, *CHANGED_SAMPLING, *CHANGED_MESSAGES, *structured)),

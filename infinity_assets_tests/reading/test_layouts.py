@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from infinity_assets.reading.documents import items_of
 from infinity_assets.reading.layouts import LAYOUTS, Parsed, layout_of, parse
 from infinity_assets.rows.grammar import Rejected, find_grammar_faults
-from infinity_assets.rows.schema import MESSAGES
+from infinity_assets.rows.schema import MESSAGES, Kind
 
 Q = {"role": "user", "content": "q"}
 A = {"role": "assistant", "content": "a"}
@@ -59,8 +59,8 @@ RAW_MATERIAL = [
 
 
 @pytest.mark.parametrize(("record", "messages", "kind"), RAW_MATERIAL)
-def test_a_record_without_an_answer_is_an_instruction_or_a_text(record: object, messages: list, kind: str) -> None:
-    assert parse(record) == [Parsed(messages, kind, None)]  # pyright: ignore[reportArgumentType]
+def test_a_record_without_an_answer_is_an_instruction_or_a_text(record: object, messages: list, kind: Kind) -> None:
+    assert parse(record) == [Parsed(messages, kind, None)]
 
 
 def contents(record: object) -> list[str]:
@@ -140,7 +140,7 @@ def test_a_layout_can_be_forced() -> None:
 
 def rows_of(record: object) -> list[tuple[str, object]]:
     """Return the rows of a record, each with its turns as one text of `role:content` and its kept values."""
-    rows = []
+    rows: list[tuple[str, object]] = []
     for outcome in parse(record):
         assert isinstance(outcome, Parsed), outcome
         assert outcome.repair is None

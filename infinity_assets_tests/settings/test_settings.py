@@ -91,7 +91,7 @@ def test_the_variables_of_folders_are_not_settings(file: Path, monkeypatch: pyte
 
 def test_settings_cannot_be_changed_during_a_run(file: Path) -> None:
     with pytest.raises(ValidationError):
-        Settings().chat.seeds.max_seeds = 1
+        Settings().chat.seeds.max_seeds = 1  # pyrefly: ignore[read-only]
 
 
 def test_the_hash_depends_on_the_given_sections_alone(file: Path) -> None:

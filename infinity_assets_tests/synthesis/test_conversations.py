@@ -5,6 +5,7 @@ import math
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -87,7 +88,7 @@ def scripted(faults: dict[str, tuple[int, str]]):
         last_turn = request.messages[-1]["content"]
         if prompt == "play_user":
             turn = last_turn.count("\nUser: ") + last_turn.count("\n用户: ") + 1
-            response = {"text": ASKS[turn], "finish_reason": "stop"}
+            response: dict[str, Any] = {"text": ASKS[turn], "finish_reason": "stop"}
         elif prompt == "answer":
             turn = sum(message["role"] == "user" for message in request.messages)
             response = {"text": SAYS[turn], "finish_reason": "stop"}
@@ -98,7 +99,8 @@ def scripted(faults: dict[str, tuple[int, str]]):
         at, name = faults.get(request.row_id, (0, ""))
         if at == turn and FAULTS[name][0] == prompt:
             response |= FAULTS[name][1]
-        return Response(**{"prompt_tokens": 3, "completion_tokens": 2, "seconds": 0.1, **response})
+        costs: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": 2, "seconds": 0.1}
+        return Response(**{**costs, **response})
 
     return say
 

@@ -213,7 +213,7 @@ def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(
     for row in rows:
         for ability in dict.fromkeys(row["cate_ability"] or [UNLABELLED]):
             by_name.setdefault(ability, []).append(row)
-    stops = held != [] and 2.0 - exams["after"].mean() < min_gain  # pyright: ignore[reportOperatorIssue]
+    stops = held != [] and 2.0 - exams["after"].mean() < min_gain  # pyrefly: ignore[unsupported-operation]
     assert set(table["ability"]) == set(by_name)
     for line in table.iter_rows(named=True):
         mine = by_name[line["ability"]]

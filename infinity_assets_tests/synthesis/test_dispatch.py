@@ -173,6 +173,6 @@ def test_the_settings_accept_exactly_the_known_names(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for wrong in ({"operators": ["deeper"]}, {"operators": []}, {"strategies": {"evolve": 1}}, {"strategies": {}}):
         with pytest.raises(InfinityError, match=r"chat\.evolution\.(operators|strategies)") as error:
-            Settings(chat={"evolution": wrong})  # pyright: ignore[reportArgumentType]
+            Settings(chat={"evolution": wrong})
         assert "\n" not in str(error.value)
         assert "evolve" not in str(wrong) or all(name in str(error.value) for name in STRATEGY_NAMES)

@@ -1,6 +1,7 @@
 """Tuning data: sequences of whole examples, and a loss mask that covers only pairs and the end of text."""
 
 import re
+from typing import Any
 
 import polars as pl
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_a_sequence_is_filled_before_the_next_begins() -> None:
 def test_a_real_tokenizer_splits_at_the_border(models_dir) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
 
     def encode(text: str) -> TokenizedText:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -142,7 +142,7 @@ def test_lora_needs_its_package(base: Path, tmp_path: Path, monkeypatch: pytest.
 def test_only_answers_are_learned(train: ModuleType, tokenizer_folder: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder)
     for messages in ROWS["messages"].to_list():
         tokens, labels = train.encode(tokenizer, messages, 512) or ([], [])
         assert all(mark in (train.IGNORED_LABEL, token) for token, mark in zip(tokens, labels, strict=True))

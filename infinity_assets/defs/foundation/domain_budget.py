@@ -57,7 +57,7 @@ def domain_budget(step: Step) -> Outcome:
         quotas,
         measures={
             "quota, all domains": int(quotas["quota"].sum()),
-            "turn": state["turn"].max(),  # pyright: ignore[reportArgumentType]
+            "turn": state["turn"].max(),  # pyrefly: ignore[bad-assignment]
             **gaps,
         },
         charts={"budget": charts.table(quotas.select(list(BUDGET)))},

@@ -7,8 +7,9 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
+from infinity_assets.rows.domains import Domain
 from infinity_assets.selection.dsir.passes import IMPORTANCE, weigh_rows
-from infinity_assets.selection.dsir.weights import Counts, Part, count, fit, from_frame
+from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, count, fit, from_frame
 from infinity_assets.settings.foundation import Dsir
 
 
@@ -31,7 +32,7 @@ def importance(step: Step) -> Outcome:
     dsir = step.settings.foundation.dsir
     counts = from_frame(step.read("ngrams").collect(), dsir)
     targets = _targets(step.read("benchmarks").select("benchmark", "domain", "prompt").collect(), counts, dsir)
-    fitted = {
+    fitted: dict[str, Fitted] = {
         domain: fit(counts["pool", domain], target, dsir)
         for domain, target in targets.items()
         if ("pool", domain) in counts
@@ -41,7 +42,7 @@ def importance(step: Step) -> Outcome:
         [
             (
                 domain,
-                ", ".join(dsir.targets[domain]) or "its benchmarks",  # pyright: ignore[reportArgumentType]
+                ", ".join(dsir.targets[domain]) or "its benchmarks",
                 int(part.lengths.sum()),
                 int(part.ngrams.sum()),
             )
@@ -67,13 +68,13 @@ def importance(step: Step) -> Outcome:
     )
 
 
-def _targets(benchmarks: pl.DataFrame, counts: dict[Part, Counts], dsir: Dsir) -> dict[str, Counts]:
+def _targets(benchmarks: pl.DataFrame, counts: dict[Part, Counts], dsir: Dsir) -> dict[Domain, Counts]:
     """Return the n-gram counts of each domain's target, without domains that have no target.
 
     Raises:
         InfinityError: A target is neither a benchmark nor a source with a conversation.
     """
-    by_domain = {}
+    by_domain: dict[Domain, Counts] = {}
     for domain, names in dsir.targets.items():
         known = set(benchmarks["benchmark"])
         for name in names:

@@ -84,7 +84,8 @@ class TransformersEngine:
 
         logging.disable_progress_bar()
         self.spec = spec
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = tokenizer
         arguments: dict[str, Any] = {"dtype": precision(spec.dtype, device()), "local_files_only": True, **spec.engine}
         model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments).eval()
         self._model = model if "device_map" in arguments else model.to(device())
@@ -223,8 +224,8 @@ class TransformersEngine:
             input_ids=ids,
             attention_mask=mask,
             generation_config=GenerationConfig(do_sample=False, max_new_tokens=max(job.room for job in batch)),
-            logits_processor=LogitsProcessorList([drafts.next]),  # pyright: ignore[reportArgumentType]
-            stopping_criteria=StoppingCriteriaList([drafts.ended]),  # pyright: ignore[reportArgumentType]
+            logits_processor=LogitsProcessorList([drafts.next]),
+            stopping_criteria=StoppingCriteriaList([drafts.ended]),
         )
         return drafts.responses()
 

@@ -97,7 +97,7 @@ class VllmEngine:
                 if not flying:
                     continue
                 try:
-                    finished = [output for output in engine.step() if output.finished]
+                    finished: list[Any] = [output for output in engine.step() if output.finished]
                 except Exception as error:
                     engine.abort_request(list(flying))
                     if len(flying) > 1:
@@ -108,7 +108,7 @@ class VllmEngine:
                     continue
                 for output in finished:
                     flight = flying.pop(output.request_id)
-                    response = flight.read(output)  # pyright: ignore[reportArgumentType]
+                    response = flight.read(output)
                     seconds = time.monotonic() - flight.submitted
                     yield flight.position, replace(response, prompt_tokens=len(flight.tokens), seconds=seconds)
         finally:
@@ -167,7 +167,7 @@ class VllmEngine:
         """Prepare a choice by the log-probabilities of first tokens: one forward pass without a grammar."""
 
         def read(output: "RequestOutput") -> Response:
-            first: Any = output.outputs[0].logprobs[0]  # pyright: ignore[reportOptionalSubscript]
+            first: Any = output.outputs[0].logprobs[0]  # pyrefly: ignore[unsupported-operation]
             return make_choice(choices, [first[token].logprob for token in choice_tokens])
 
         if long := self._prompting.reject_too_long(tokens, 1):
@@ -246,7 +246,8 @@ def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
                 "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
                 "enable_prefix_caching": True,  # common prefixes of requests are computed once
             }
-        return LLM(str(folder), **{**arguments, **spec.engine})
+        arguments |= spec.engine
+        return LLM(str(folder), **arguments)
 
 
 def free() -> None:

@@ -251,7 +251,7 @@ def _write(chunks: Iterable[pl.DataFrame], file: IO[bytes]) -> int:
                 file,
                 table.schema,
                 compression="zstd",
-                use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in table.column_names],  # pyright: ignore[reportArgumentType]
+                use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in table.column_names],
                 write_statistics=False,
                 write_page_checksum=True,
             )

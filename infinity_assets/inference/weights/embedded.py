@@ -108,7 +108,8 @@ def convert(weights: Path, folder: Path) -> None:
     save_file(dict(_tensors(reader, config)), folder / "model.safetensors", metadata={"format": "pt"})
     config.save_pretrained(folder)
     GenerationConfig(bos_token_id=bos, eos_token_id=eos).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+    tokenizer.save_pretrained(folder)
 
 
 def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, torch.Tensor]]":

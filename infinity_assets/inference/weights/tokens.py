@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -82,7 +83,7 @@ def read_user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
     from transformers import AutoTokenizer
 
     folder = local_path(spec, models_dir)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
     turns = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
     try:
         closed, opened = (

@@ -62,7 +62,7 @@ class Block:
                     yield held
                 held = record
                 position = record.position + 1
-        except (*DAMAGE, RecursionError, MemoryError) as error:
+        except (*DAMAGE, MemoryError) as error:
             if held:
                 yield held
             yield Record(position, raw=self.data, error=UNREADABLE, message=error_message(error))

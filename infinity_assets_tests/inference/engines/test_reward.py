@@ -1,6 +1,7 @@
 """A small reward model compared with plain transformers, and in vLLM."""
 
 import math
+from typing import Any
 
 import polars as pl
 import pytest
@@ -66,7 +67,7 @@ def expected(folder):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.inference_mode():
         return [
@@ -164,7 +165,7 @@ def test_the_begin_of_text_token_is_not_doubled(tokenizer_folder):
     from tokenizers import processors
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder)
     begin = "<|endoftext|>"
     number = tokenizer.convert_tokens_to_ids(begin)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(

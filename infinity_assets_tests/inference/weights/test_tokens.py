@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ TEXTS = ["", "Tea is hot.", "茶是热的。", "<|im_start|> <CON> Tea, 茶 </CO
 def test_token_counts_equal_those_of_transformers(models_dir: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
     tokens = tokens_of(ModelSpec(), models_dir)
     assert (tokens.bos, tokens.eos) == (tokenizer.bos_token, tokenizer.eos_token)
     assert [tokens.count(text) for text in TEXTS] == [

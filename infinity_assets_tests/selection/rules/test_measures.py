@@ -1,6 +1,7 @@
 """Every rule on labelled passing and failing texts. The texts are ours, modeled on rows of the sample sources."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -43,7 +44,7 @@ MADE_UP = [
     ("I cannot help with the flight itself. " + "But the trains go every hour, and the bus takes you there, too. " * 10, ["repeated_runs"]),
     ("I am happy to be here. " * 40, ["repeated_runs"]),
 ]  # fmt: skip
-LABELLED = [
+LABELLED: list[dict[str, Any]] = [
     *yaml.safe_load(Path(__file__).with_name("labelled_texts.yaml").read_text(encoding="utf-8")),
     {"prompt": "Tell me about it.", "domain": "chat", "answers": MADE_UP},
 ]

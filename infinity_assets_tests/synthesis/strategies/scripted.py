@@ -49,7 +49,7 @@ class Models:
     def __init__(self, folder: Path, script: Script, grades: Callable[[str], int] = lambda text: 3, **evolution: Any):
         self.script, self.grades = script, grades
         self.engine = ScriptedEngine(self._answer)
-        settings = Settings(chat={"evolution": evolution})  # pyright: ignore[reportArgumentType]
+        settings = Settings(chat={"evolution": evolution})
         # Without retries, an answer that the script lacks is a failure of the step.
         retries = settings.calls.retries.model_copy(update={"invalid": 0, "empty": 0, "truncated": 0})
         inference = Inference(ResponseStore(folder / "responses"), self.engine.pool(), retries=retries)

@@ -39,9 +39,9 @@ def write(name: str, inference: Inference) -> pl.DataFrame:
     once = {"retries": {"truncated": 0}}
     student = Student(name="student", model=EMBEDDED, sampling=Sampling(max_tokens=48))
     settings = Settings(
-        models={"generator": EMBEDDED, "judge": EMBEDDED, "students": [student]},  # pyright: ignore[reportArgumentType]
-        chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
-        calls=once,  # pyright: ignore[reportArgumentType]
+        models={"generator": EMBEDDED, "judge": EMBEDDED, "students": [student]},
+        chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},
+        calls=once,
     )
     return dispatch.write(SEEDS, Asking(inference, settings, "evolved"), 1)
 

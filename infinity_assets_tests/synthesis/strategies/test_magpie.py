@@ -36,7 +36,7 @@ def test_the_prompt_ends_where_the_user_begins(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_model_on_a_server_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    served = Settings(models={"generator": {"backend": "openai", "model": "far-away"}})  # pyright: ignore[reportArgumentType]
+    served = Settings(models={"generator": {"backend": "openai", "model": "far-away"}})
     with pytest.raises(InfinityError, match=r"`magpie` needs .* far-away runs on a server") as error:
         Magpie().write(seeds({}), Asking(Models(tmp_path, {}).asking.inference, served, "evolved"), 1)
     assert "\n" not in str(error.value)
