@@ -40,14 +40,14 @@ check: .venv/test  ## what to run before a commit: lint, types, and every test t
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/pyrefly check --summary none
+	$(BIN)/pyrefly check --summary=none
 	$(PYTEST) -m "not engine and not graph"
 
 lint: .venv/test  ## ruff, the layers of imports, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/pyrefly check --summary none
+	$(BIN)/pyrefly check --summary=none
 
 ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on
 	DAGSTER_HOME="$$PWD" exec $(BIN)/dagster dev
