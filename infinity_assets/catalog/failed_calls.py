@@ -8,9 +8,9 @@ from infinity_assets.catalog.views import connect
 
 
 def describe_failed_calls(data: Path, share: float) -> list[str]:
-    """Return a sentence per asset in which more than a share of the rows have no usable answer.
+    """Return a sentence about each asset in which more than `share` of the model calls gave no usable answer.
 
-    The last attempt of a call counts; only the latest materializations are read.
+    A retried call counts once, by its last attempt. Only the latest materializations are read.
     """
     query = """
         select g.asset, g.partition, g.row_id, g.prompt, g.attempt, g.error

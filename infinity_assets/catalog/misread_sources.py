@@ -9,7 +9,7 @@ from infinity_assets.catalog.views import connect
 
 
 def misread_sources(data: Path, share: float) -> pl.DataFrame:
-    """Return the sources that lost more than a share of their records, the worst first.
+    """Return the sources that lost more than `share` of their records, the worst first.
 
     Columns: source, records, dropped, reason (the most frequent).
     """

@@ -92,7 +92,7 @@ class Index:
         return (theirs == self.tokens.spell(runs[:, 1], runs[:, 3], runs[:, 4])).to_numpy()
 
     def find_equal(self, tokens: Tokens) -> np.ndarray:
-        """Return the texts that are a question, with the texts that follow it or without, as runs."""
+        """Return the texts that equal a question, alone or with the texts that follow it, as runs."""
         from infinity_assets.decontamination.kernels import hash_texts
 
         hashes, parts, lengths = self._whole

@@ -97,7 +97,7 @@ def _is_repetitive(hashes, first, n):
 def hash_grams(hashes, offsets, n):
     """Return the hash and the place of every run of n tokens within a text, except repetitive runs.
 
-    Of repetitive runs, a text of zeros shares as many with a table of zeros as the product of their lengths.
+    A text of zeros and a table of zeros would share as many repetitive runs as the product of their lengths.
     """
     most = 0
     for text in range(len(offsets) - 1):

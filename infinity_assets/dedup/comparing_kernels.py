@@ -126,8 +126,7 @@ def eliminate(
     first, last, orders, places, sketches, shingles, begins, sizes, answered, threshold, answers_alike, pair_begins,
     partners, scores, winner, score,
 ):  # fmt: skip
-    """Walk the rows of components from the best down; each row that is still in eliminates every later row that is
-    alike.
+    """Walk the rows of components from the best down. Each survivor eliminates the later rows that are like it.
 
     Two rows are alike if they share a key and their shingles are similar, or if they are a given pair. The survivors
     are the lexicographically first maximal independent set of that relation: they follow from it and the order alone.

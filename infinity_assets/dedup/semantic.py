@@ -132,7 +132,7 @@ def find_neighbours(
     maximum number of pairs and lost one. The result is the same as without `known`, to the byte.
 
     Args:
-        contents: Judged contents, each once: content_hash, prompt, answer, facts, sorted by content_hash.
+        contents: Contents with reliable vectors, each once, sorted by hash: content_hash, prompt, answer, facts.
         floor, most, exact_up_to, advance: See `find_close_pairs`. Above `exact_up_to` contents `known` is not used.
         facts: Whether contents with different facts do not form a pair.
         known: The pairs of an earlier call with the same arguments.

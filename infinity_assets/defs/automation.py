@@ -1,6 +1,6 @@
 """Automation: a sensor on the source folders, the run that follows it, and a daily schedule as a fallback.
 
-A change of a folder starts `ingest_sources` over all sources (an unchanged one costs a stat), then `build_sets` over
+A change of a folder starts `ingest_sources` over all sources (unchanged files are not opened), then `build_sets` over
 all shards (partitions that the new rows do not affect are reused). A change takes two runs, whatever the size of the
 graph. With an automation condition per asset, every wave would be a run of its own that loads the models again.
 """

@@ -63,7 +63,10 @@ def unflagged(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
 
 
 def warning(key: dg.AssetKey, find: Callable[[Lake], tuple[pl.DataFrame, list[str]]]) -> dg.AssetChecksDefinition:
-    """Return a check that warns of the lines that break the rule in the docstring of `find`, a sentence about each."""
+    """Return a check that warns if `find` returns lines that break a rule.
+
+    The docstring of `find` states the rule; the sentences that it returns describe the lines.
+    """
 
     @dg.asset_check(asset=key, name=find.__name__, blocking=False, description=find.__doc__)
     def check(lake: LakeResource) -> dg.AssetCheckResult:

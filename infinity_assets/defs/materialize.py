@@ -37,11 +37,10 @@ def materialize(
         models: The models that it may ask, and its budget.
         partitions: The names of the partitions.
         run_id: The run that the materializations are recorded under.
-        force: Whether partitions that are up to date are made again. Answers of models are taken from the response
-            store in any case.
+        force: Whether partitions that are up to date are made again. Stored answers of models are still reused.
 
     Yields:
-        As soon as it is finished, each partition, its manifest, and whether the last materialization was reused.
+        Each partition as soon as it is finished, with its manifest and whether the last materialization was reused.
 
     Raises:
         InfinityError: An input has not been materialized.

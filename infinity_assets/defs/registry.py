@@ -107,7 +107,7 @@ class Registered(Declaration):
         return (*self.reads, *self.reads_all)
 
     def reads_same_partition(self, upstream: str) -> bool:
-        """Return whether it reads, of an input, only the partition that it makes itself."""
+        """Return whether the asset reads only one partition of an input: the one of the same name as its own."""
         return upstream in self.reads and self.partitions is not None and find(upstream).partitions == self.partitions
 
     def partition_names(self, sources: Iterable[str]) -> list[str]:
@@ -143,7 +143,7 @@ def find(asset: str) -> Registered:
 
 
 def needed_by(asset: str | None) -> list[Registered]:
-    """Return an asset and everything upstream of it (None: all assets), each behind the assets that it reads.
+    """Return an asset and everything upstream of it (None: all assets), each after the assets that it reads.
 
     Raises:
         InfinityError: There is no asset of that name.

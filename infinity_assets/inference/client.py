@@ -202,7 +202,7 @@ class Inference:
         return pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["vector"].to_numpy()
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
-        """Open an embedder for the block, bypassing the store.
+        """Open an embedder for the duration of a `with` block, bypassing the store.
 
         For callers that keep millions of vectors in rows, which the store would hold a second time.
         """

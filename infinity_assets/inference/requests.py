@@ -162,8 +162,12 @@ def make_failure(
 
 
 def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | None = None) -> Response:
-    """Return the response to a score by the log-probabilities of the answer's tokens; `cut_at` is the window if it was
-    too small for the answer.
+    """Return the response to a score request.
+
+    Args:
+        logprobs: Log-probabilities of the answer's tokens.
+        prompt_tokens: Number of tokens of the prompt.
+        cut_at: The window if it was too small for the answer, otherwise None.
     """
     return Response(
         finish_reason="scored" if cut_at is None else "cut",
@@ -205,7 +209,7 @@ def room_of(request: Request | RewardRequest) -> int:
 
 
 def most_tokens(request: Request | RewardRequest) -> int:
-    """Return the most tokens that an engine may write: 1 for a score, because engines require one; 0 for a reward."""
+    """Return how many tokens an engine may write: 1 for a score, because engines require one; 0 for a reward."""
     return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 

@@ -206,7 +206,7 @@ def add(folder: Path, plan: Plan, url: str, fields: dict[str, object], progress:
 
 
 def is_pending(folder: Path) -> bool:
-    """Return whether a folder of the Hub lacks files that `fetch` downloads. Uses a few stats and no network."""
+    """Return whether a folder of the Hub lacks files that `fetch` downloads. Opens no data file and no connection."""
     if not (folder / SOURCE_FILE).is_file():
         return False
     source = load_source(folder)

@@ -1,4 +1,4 @@
-"""The folders of the pool: `data/sources`, or the folder that a run named last, as saved in `data/pool.json`.
+"""The folders of the pool: those of the latest run if `data/pool.json` names them, otherwise `data/sources`.
 
 The command, the sensor and the assets all read this file, so they always see the same pool.
 """

@@ -56,8 +56,8 @@ Complete = Callable[[pl.DataFrame], pl.DataFrame]
 class Reading(NamedTuple):
     """The tables of a source, by file and position.
 
-    The schemas are `TABLES`. `records = rows + dropped decisions`, where a record with n conversations counts n times. The tables are files in
-    the scratch folder and valid as long as it exists.
+    The schemas are `TABLES`. `records = rows + dropped decisions`, where a record with n conversations counts n times.
+    The tables are files in the scratch folder and valid as long as it exists.
     """
 
     rows: pl.LazyFrame

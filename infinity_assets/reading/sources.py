@@ -112,7 +112,7 @@ class Source(BaseModel):
         return "named by `exclude`" if any(fnmatchcase(name, glob) for glob in self.exclude for name in names) else None
 
     def find_unread(self) -> dict[str, str]:
-        """Return the unread files, broken links and unentered folders (`path/`) by path, each with the reason."""
+        """Return the files and folders (`path/`) that are not read, and broken links, by path, each with the reason."""
         closed: list[str] = []
         skipped = {
             file.name: why
@@ -197,7 +197,7 @@ def stat_fingerprint(folder: Path) -> str:
 def content_fingerprint(source: Source, known: Path) -> str:
     """Return a hash of the paths and contents of the files to read, which is equal for a copy of the source.
 
-    A file is read only if its size or time changed since the last call, so an unchanged source costs a stat per file.
+    A file is read only if its size or time has changed since the last call.
 
     Args:
         source: The source.

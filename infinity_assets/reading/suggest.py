@@ -51,7 +51,8 @@ def shape(value: object) -> str:
 def suggest_lines(values: Iterable[object]) -> str:
     """Guess the lines of a `source.yaml` that would make records fit, from a sample of them.
 
-    If there is no clue, or several answers with a key that marks the right one, return a form of comments to fill in.
+    The result is `TEMPLATE`, a form to fill in, if nothing can be guessed, or if a record seems to hold several answers
+    and a key that marks the right one.
     """
     records = [value for value in values if isinstance(value, dict)]
     turns = _turn_list(records)

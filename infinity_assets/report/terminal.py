@@ -48,7 +48,7 @@ class TerminalReporter(Reporter):
         self._tally = _Tally("")
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Number the following steps, and show the time left of the run."""
+        """Register all assets of the run, so that each step gets a number and the time left is shown."""
         self._course = Course(assets)
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
@@ -91,7 +91,7 @@ class TerminalReporter(Reporter):
             say(self._console, f"         {text}")
 
     def end(self, rows: int, reused: bool) -> None:
-        """Count the partitions, and print a line if they were the last of the asset."""
+        """Count the partitions of the finished step, and print a line if they were the last of the asset."""
         seconds = time.monotonic() - self._began
         self._unit = ""
         tally = self._tally

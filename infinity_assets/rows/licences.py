@@ -23,7 +23,7 @@ _SPDX = {licence.lower(): licence for licence in (*ORDER, *_WORDS["others"])} | 
 
 
 def spdx(licence: str) -> str | None:
-    """Return the SPDX id of a license written as on the Hub, or as SPDX in any case; None if it has no SPDX id."""
+    """Return the SPDX id of a license by its name on the Hub or in SPDX, ignoring case; None if it has no id."""
     return _SPDX.get(licence.strip().lower())
 
 

@@ -93,7 +93,7 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def add_label_columns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the label columns that `infinity_instruct` reads, null, to rows that lack them."""
+    """Add the label columns that `infinity_instruct` reads to rows that lack them, filled with nulls."""
     dtype = pl.List(pl.String)
     return rows.with_columns(
         pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns

@@ -36,7 +36,7 @@ class Estimate:
         return Estimate(self.value * factor, self.variance * factor * factor)
 
     def among(self, rows: "Estimate") -> "Estimate":
-        """Return the estimate with the relative error of its estimated number of rows added."""
+        """Return the estimate with a further error: that of `rows`, the estimated number of rows that it is about."""
         relative = rows.variance / rows.value**2 if rows.value else 0.0
         return Estimate(self.value, self.variance + relative * self.value**2)
 

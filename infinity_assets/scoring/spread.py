@@ -1,6 +1,6 @@
 """Labels for rows that no model labelled, by a vote of the nearest labelled rows.
 
-A row takes the labels that at least a share of its neighbours carries, weighted by their cosines. Coarse abilities have
+A row takes a label if enough of its neighbours carry it, weighted by their cosines. Coarse abilities have
 a separate vote, because neighbours may agree on mathematics and on nothing finer. A coarse ability that follows from a
 winning fine label wins too.
 """

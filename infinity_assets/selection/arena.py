@@ -66,7 +66,10 @@ def check_selectors(selectors: Sequence[str]) -> list[str]:
 
 
 def required_columns(selectors: Sequence[str]) -> set[str]:
-    """Return the columns that the contestants require. The recipe runs its selectors on the rows that have theirs."""
+    """Return the columns that the contestants require.
+
+    The recipe for F requires none, because each of its selectors skips the rows that lack its columns.
+    """
     return {column for name in selectors if name != RECIPE for column in SELECTORS[name].needs}
 
 

@@ -62,7 +62,7 @@ class Scoring(Section):
 
 
 class Selectors(Section):
-    """Numbers of the selectors, both in the recipe for F and in the arena."""
+    """Settings of the selectors, for the recipe for F and for the arena."""
 
     ifd_scale: Literal["loss", "perplexity"] = "loss"
     """The IFD used by `ifd` and `facility`: the ratio of losses (Cherry LLM, arXiv 2308.12032) or of perplexities
@@ -322,7 +322,7 @@ class Foundation(Section):
     """Highest share of replayed seeds of the chat phase in F. (Paper: 1.2 M of 7.4 M; released rows: 1,342,427 of
     7,449,106, 0.18.)"""
     selectors: Selectors = Selectors()
-    """Numbers of the selectors."""
+    """Settings of the selectors."""
     retrieval_exact_up_to: PositiveInt = 50_000
     """Most benchmark items for which every prompt is compared with every item; above it hnswlib proposes the nearest
     item and may miss it. (On two cores half a million prompts against 16,000 items take about a minute, and no longer

@@ -62,7 +62,7 @@ class Speed(Section):
 
 
 class Weights(Section):
-    """A model by its weights, for any purpose."""
+    """Settings that language models and reward models share: the weights, and how to load them."""
 
     model: str
     """A Hub id, or a folder with weights."""
@@ -86,7 +86,7 @@ class Weights(Section):
 
     @property
     def answer_id(self) -> str:
-        """The attributes that decide which requests are answered: identity and context window."""
+        """The attributes that decide which requests are answered: `weights_id` and context window."""
         return f"{self.weights_id}:{self.max_model_len}"
 
 
@@ -236,7 +236,7 @@ class Models(Section):
 
 
 def list_specs(section: BaseModel) -> list[ModelSpec | EmbedderSpec | RewardSpec]:
-    """List the models that a section of the settings and the sections in it name, each once."""
+    """List the models in a section of the settings and in the sections within it, each once."""
     specs: dict[str, ModelSpec | EmbedderSpec | RewardSpec] = {}
     for _, value in section:
         for part in value if isinstance(value, tuple) else (value,):

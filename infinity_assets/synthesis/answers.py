@@ -51,7 +51,7 @@ REASONS = (
 
 
 def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
-    """Return the degenerate answers, each with its first class.
+    """Return the degenerate answers, each with the first of `REASONS` that applies.
 
     Args:
         answers: One line per answer: row_id, text, request, finish_reason, error. Optional columns: `said`, the failure
@@ -59,7 +59,7 @@ def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
             the answer (null if that is the request alone).
 
     Returns:
-        One line per degenerate answer: row_id, reason (one of `REASONS`), detail, as from
+        One line per degenerate answer: row_id, reason, detail, as from
         `selection.rules.first_failure`.
     """
     return first_failure(_measure(answers), _rules())

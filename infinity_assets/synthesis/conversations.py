@@ -66,7 +66,7 @@ def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[p
     Args:
         rows: row_id, language, messages (ending with the assistant), cate_ability, ability, wanted (user turns).
         settings: Settings of the role play.
-        asking: The models.
+        asking: The client of the generator and the judge.
 
     Returns:
         One line per row, sorted by id: row_id, messages, turns (user turns), coherence (the judge's lowest probability
@@ -217,7 +217,10 @@ def user_rules() -> list[Rule]:
 
 
 def coherence_rules(settings: Conversations) -> list[Rule]:
-    """Return the rules for the judge's `probability` that a turn continues the conversation, or its error `unjudged`."""
+    """Return the rules for a turn that must continue its conversation.
+
+    The rules read the judge's `probability` that it does, and `unjudged`, the error if there is no probability.
+    """
     probability = pl.col("probability")
     return [
         Rule("not_judged", probability.is_null(), pl.col("unjudged")),

@@ -20,7 +20,7 @@ class Deficiency(Strategy):
     takes = ~IS_TEXT & (pl.col("deficiency").fill_null("").str.strip_chars() != "")
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the prompt, if any seed can be drawn."""
+        """Return the name of the prompt, or nothing if no seed can be drawn."""
         return (PROMPT,) if settings.deficiency_share > 0 else ()
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

@@ -111,10 +111,10 @@ def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
 
 
 def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
-    """Ask a student and grade its answers against the reference answers. An empty answer scores 1 without the judge.
+    """Let a student answer, and grade its answers beside the reference answers. An empty answer scores 1, ungraded.
 
     Args:
-        asking: The models.
+        asking: The client of the student and the judge.
         asked: row_id, language, messages (for the student), request, reference.
         student: The student.
         swap: Whether to ask the judge in both orders, 4 times per row instead of 2.

@@ -42,7 +42,7 @@ def list_strategies(settings: Evolution) -> list[Strategy]:
 
 
 def list_prompts(settings: Evolution) -> tuple[str, ...]:
-    """List the prompts of all strategies of the settings, by name."""
+    """List the names of the prompts of all strategies of the settings, sorted."""
     used = (DEFICIENCY, *list_strategies(settings))
     return tuple(sorted({prompt for strategy in used for prompt in strategy.prompts(settings)}))
 

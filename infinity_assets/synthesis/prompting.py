@@ -27,10 +27,10 @@ def choose_language(english: pl.Expr, chinese: pl.Expr) -> pl.Expr:
 
 @dataclass(frozen=True)
 class Asking:
-    """The models of the settings, for the calls of an asset or a strategy.
+    """A client of the models in the settings, for an asset or a strategy.
 
     Each method takes one line per request with `row_id`. A prompt also needs `language` (BCP 47, or null) and its
-    variables, which must not be null. A repeated row is asked again.
+    variables, which must not be null. A row may have several lines: each is a request of its own.
     """
 
     inference: Inference

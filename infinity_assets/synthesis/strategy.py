@@ -69,7 +69,7 @@ class Strategy(ABC):
 
         Args:
             seeds: `SEEDS`, one line per seed, selected by `takes`; may be empty.
-            asking: The models and settings.
+            asking: The client of the models, with the settings.
             number: Number of the round, from 1, which seeds all draws together with the row id.
 
         Returns:
@@ -127,7 +127,7 @@ def ask_json(
     """Ask the generator, or the model `by`, for a JSON object.
 
     Args:
-        asking: The models and settings.
+        asking: The client of the models, with the settings.
         prompt: Name of the prompt.
         rows: row_id, language and the variables of the prompt.
         properties: JSON schemas of the object's properties, all required, in the order of writing.

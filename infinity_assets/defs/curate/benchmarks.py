@@ -33,7 +33,7 @@ def benchmarks(step: Step) -> Outcome:
     """The evaluation sets: no item of them may be trained on, and DSIR aims at them.
 
     Grain: one item. Key: item_id. A benchmark is a folder under `data/benchmarks`. Its domain comes from its
-    `source.yaml`, else it is the domain that the classifier gives most of its items.
+    `source.yaml`, else it is the domain into which the classifier puts most of its items.
     """
     read = [read_benchmark(folder) for folder in step.pool.benchmark_folders().values()]
     items = pl.concat([pl.DataFrame(schema=ITEM), *(benchmark.items for benchmark in read)])

@@ -18,7 +18,7 @@ MAX_CHOICE_TOKENS = 128  # vLLM's bound on `logprob_token_ids`
 
 
 class Scored(NamedTuple):
-    """The tokens of a score."""
+    """The tokens of a score request."""
 
     tokens: list[int]
     """Tokens of the context, followed by those of the answer."""
@@ -76,16 +76,16 @@ class Prompting:
         return make_failure(PROMPT_TOO_LONG, cause, len(tokens), window=self._window)
 
     def score(self, request: ScoreRequest) -> Scored | Response:
-        """Return the tokens of a score, or the error response if the context leaves no room.
+        """Return the tokens of a score request, or the error response if the context leaves no room for the answer.
 
-        The answer is cut to the window less one token.
+        The answer is cut so that one token of the window stays free.
         """
         context = self.encode_chat(request.context) if request.context else self.header
         return join_score(context, self.encode(request.answer), self._window)
 
 
 def join_score(context: list[int], answer: list[int], window: int) -> Scored | Response:
-    """Return the tokens of a score, or the error response if the context leaves no room."""
+    """Return the tokens of context and answer, or the error response if the context leaves no room for the answer."""
     room = window - 1 - len(context)  # vLLM always generates at least one token
     if room < 1:
         cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"

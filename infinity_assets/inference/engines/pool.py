@@ -78,14 +78,14 @@ class EnginePool:
         self._lock = threading.RLock()
 
     def engine(self, spec: ModelSpec | RewardSpec) -> AbstractContextManager[Any]:
-        """Open an engine or reward model for a block.
+        """Open an engine or reward model for the duration of a `with` block.
 
         It is closed if the block ends with an error, because its state is then unknown.
         """
         return self._hold(spec.backend, spec, self._open_engine)
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager[Any]:
-        """Open an embedder for a block."""
+        """Open an embedder for the duration of a `with` block."""
         return self._hold("embedder", spec, self._open_embedder)
 
     def release(self) -> None:

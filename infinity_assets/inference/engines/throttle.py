@@ -193,7 +193,10 @@ class AdaptiveLimit:
 
 
 class Bucket:
-    """A token bucket for an even rate per minute. It holds a tenth of a second's amount; larger takes leave a debt."""
+    """A token bucket for an even rate per minute.
+
+    It holds the amount of a tenth of a second, at least 1. Whoever takes more leaves a debt, for which the next waits.
+    """
 
     def __init__(self, per_minute: int):
         self._rate = per_minute / 60
@@ -254,10 +257,10 @@ class Pace:
     """The duration after which a call is late and is made a second time in parallel.
 
     Durations are counted per unit of a call's weight: its maximum answer tokens plus a sixteenth of its prompt tokens.
-    A call is late after twice the 99th percentile of the last 512 answers, or, with fewer than 100 answers, ten times
-    the slowest; never before `FLOOR` seconds, and only after `timeout` until the first answer has come. Second calls
-    are rationed to one in twenty answers (Dean and Barroso, The Tail at Scale, 2013), so that an overloaded server does
-    not get twice as many calls.
+    A call is late after twice the 99th percentile of the last 512 durations or, as long as there are fewer than 100,
+    after ten times the longest; but never before `FLOOR` seconds, and always after `timeout`, which is also the limit
+    before the first answer. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at Scale,
+    2013), so that an overloaded server does not get twice as many calls.
     """
 
     FLOOR = 0.25

@@ -70,7 +70,7 @@ class Segment(NamedTuple):
 
     @contextmanager
     def open(self) -> Iterator[pq.ParquetFile]:
-        """Open the segment for the block.
+        """Open the segment for the duration of a `with` block.
 
         Raises:
             DamagedSegment: Reading in the block has found damage.
@@ -147,7 +147,7 @@ class Segments:
 
     @contextmanager
     def hold_rewrite_lock(self, wait: bool) -> Iterator[bool]:
-        """Hold the lock for rewriting and removing segments for the block.
+        """Hold the lock for rewriting and removing segments during a `with` block.
 
         Leftovers of killed processes are removed first. Other processes may add and read meanwhile. Yields False if
         another process holds the lock and `wait` is false.

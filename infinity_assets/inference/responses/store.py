@@ -83,7 +83,8 @@ class ResponseStore:
             keys: Keys of the requests.
             rooms: Number of tokens that each request may write; 0 for a score. The result then has at most one line per
                 (key, room), with `room` as its last column. Without rooms, it has the first line of every key.
-            window: The model's `max_model_len`. Without it, the windows of lines are ignored.
+            window: The model's `max_model_len`, to leave out lines that a smaller window caused; None keeps them, as
+                does a call without rooms.
 
         Raises:
             DamagedSegment: A segment's content differs from what was written.
@@ -110,7 +111,7 @@ class ResponseStore:
             self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
-        """Merge the small segments of each model, or of one, that has more than `above` of them.
+        """Merge the small segments of each model, or of one, if it has more than `above` of them.
 
         A merge takes older segments as long as each is no larger than all newer ones together, and more if otherwise
         more than `above` would remain. So a line is rewritten about as often as the logarithm of the store's size.
@@ -200,7 +201,7 @@ class ResponseStore:
         return frame.group_by("kind", "model", maintain_order=True).sum()
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
-        """Remove the lines with one of these errors, so that they are asked again, and return their number."""
+        """Remove the lines with one of these errors, so that their requests are sent again; return the line count."""
         removed = 0
         for kind, _, segments, segment in self._visit(embeddings=False):
             with segment.open() as file:

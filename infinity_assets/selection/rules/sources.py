@@ -7,7 +7,10 @@ import polars as pl
 
 
 def match_denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
-    """Return whether each place (source, file) matches globs (`*`, `?`) of files by glob of sources, in any case."""
+    """Return whether each place (source, file) is denied, ignoring case.
+
+    `patterns` maps globs (`*`, `?`) of sources to globs of their denied files.
+    """
     lines = [
         _matches("source", source) & pl.any_horizontal(_matches("file", file) for file in files)
         for source, files in patterns.items()

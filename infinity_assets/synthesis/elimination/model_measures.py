@@ -25,7 +25,7 @@ def measure_rewrites(made: pl.DataFrame, asking: Asking, rules: Sequence[Rule] =
     Args:
         made: One line per seed: row_id, language, operation, seed, seed_answer, text (null or empty if nothing was
             written), and the other columns that the rules read.
-        asking: The models.
+        asking: The client of the embedder and the judge.
         rules: Rules in order; without rules, models are asked about every text.
 
     Returns:

@@ -33,7 +33,7 @@ class AutoEvol(Strategy):
     takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return all three prompts, or only the first if there is one step."""
+        """Return the names of all three prompts, or only the first if there is one step."""
         return (EVOLVE, ANALYSE, OPTIMISE)[: 3 if settings.steps > 1 else 1]
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

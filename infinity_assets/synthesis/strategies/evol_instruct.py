@@ -23,7 +23,7 @@ class EvolInstruct(Strategy):
     takes = pl.lit(True)
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the prompts of the operators and the prompt for texts."""
+        """Return the names of the operators' prompts, and of the prompt for texts."""
         return (*operators(settings), FROM_TEXT)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
@@ -41,11 +41,11 @@ class EvolInstruct(Strategy):
 
 
 def operators(settings: Evolution) -> tuple[str, ...]:
-    """Return the prompts of the settings' operators. A repeated operator is drawn twice as often."""
+    """Return the name of each operator's prompt. An operator that the settings list twice is drawn twice as often."""
     return tuple(f"evolve_{operator}" for operator in settings.operators)
 
 
 def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.Series:
-    """Draw one of the operators' prompts for each seed (row_id, kind) by round; a text has a prompt of its own."""
+    """Draw the name of an operator's prompt for each seed (row_id, kind) by round; a text has a prompt of its own."""
     drawn = pl.lit(pl.Series(operators, dtype=pl.String)).gather(draw_place(seeds, f"evolve:{number}", len(operators)))
     return seeds.select(operator=pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn)).to_series()

@@ -22,7 +22,7 @@ class Magpie(Strategy):
     takes = pl.lit(True)  # only domain, labels and language of a seed are used
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the prompt that holds the system prompt."""
+        """Return the name of the prompt that holds the system prompt."""
         return (PROMPT,)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

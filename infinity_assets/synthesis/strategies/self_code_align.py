@@ -23,7 +23,7 @@ class SelfCodeAlign(Strategy):
     takes = ~IS_TEXT & (pl.col("domain") == "code")
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return all three prompts."""
+        """Return the names of all three prompts."""
         return CONCEPTS, TASK, TESTS
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

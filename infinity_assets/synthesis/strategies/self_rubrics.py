@@ -37,7 +37,7 @@ class SelfRubrics(Strategy):
     takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the prompts for rubrics and steps, and the judge's prompt if there may be a second step."""
+        """Return the names of the prompts for rubrics and steps, and of the judge's if there may be a second step."""
         return (RUBRICS, APPLY, JUDGE)[: 3 if settings.steps > 1 else 2]
 
     def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:

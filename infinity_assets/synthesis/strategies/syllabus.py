@@ -34,7 +34,7 @@ class Syllabus(Strategy):
     takes = _LABELS.list.len() > 0  # only labels, domain and language of a seed are used
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return both prompts."""
+        """Return the names of both prompts."""
         return SYLLABUS, EXERCISE
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

@@ -29,7 +29,7 @@ class TaskFromText(Strategy):
     takes = IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the prompt."""
+        """Return the name of the prompt."""
         return (PROMPT,)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
