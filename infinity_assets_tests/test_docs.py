@@ -132,6 +132,7 @@ def test_the_glossary_defines_every_reason_code() -> None:
 
 def test_every_reason_code_of_the_glossary_exists() -> None:
     known = {node.value for module in MODULES.values() for node in ast.walk(module) if isinstance(node, ast.Constant)}
+    known |= {bound.name for bound in BOUNDS}
     known |= {f"{beginning}_{rule}" for beginning in ("contaminated", "prompt_example") for rule in RULES}
     assert [code for code in GLOSSARY if code not in known] == []
     assert sorted(set(GLOSSARY)) == GLOSSARY

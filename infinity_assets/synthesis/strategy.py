@@ -30,8 +30,9 @@ WRITTEN = pl.Schema(dict.fromkeys(("row_id", "operation", "text", "tests", "fini
 IS_TEXT = pl.col("kind") == "text"
 
 Relation = Literal["in_depth", "in_breadth", "on_text", "new"]
-"""What an operation makes of a seed: a request that keeps its material and is harder to answer; another request, of
-equal difficulty; a request that contains the passage; a request that shares no more with it than subject and labels."""
+"""Relations of an instruction to its seed, by operation: a request that keeps its material and is harder to answer;
+another request, of equal difficulty; a request that contains the passage; a request that shares no more with it than
+subject and labels."""
 
 DOMAINS = {
     "math": ("mathematics", "数学"),

@@ -18,7 +18,7 @@ from dagster._cli import cli as dagster_cli
 
 from infinity_assets.cli import main
 from infinity_assets.defs.registry import find
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets_tests import forks
 from infinity_assets_tests.documented_commands import PAGES, Command, commands
 from infinity_assets_tests.project import PROJECT, Project

@@ -26,7 +26,6 @@ SEEDS = seeds(
     {"seed": "Add up the even numbers of a list.",
      "seed_answer": "def evens(numbers):\n    return sum(n for n in numbers if n % 2 == 0)",
      "domain": "code", "ability": ["loops", "sums"]},
-    {"seed": "A train leaves at noon at 60 km/h. When is it 150 km away?", "domain": "math", "ability": None},
     {"seed": "The wool of merino sheep is fine. A sheep gives four kilograms of it a year, and is shorn in spring.",
      "kind": "text"},
     {"seed": "苔藓没有根，靠叶子吸水，所以在阴湿的石头上也能生长。", "kind": "text", "language": "zh"},
@@ -71,7 +70,7 @@ def test_it_writes_an_instruction_for_the_seeds_that_it_takes(
     made = written[name]
     assert isinstance(made, pl.DataFrame), made
     assert made["row_id"].equals(SEEDS["row_id"])
-    taken = SEEDS.select(dispatch.STRATEGIES[name].takes.fill_null(False)).to_series()
+    taken = SEEDS.with_columns(takes=dispatch.STRATEGIES[name].takes.fill_null(False))["takes"]
     assert made["strategy"].equals(pl.Series("strategy", [name if takes else "none" for takes in taken]))
     texts = made.filter(pl.col("text").fill_null("") != "")
     assert texts.height >= taken.sum() / 2, made
