@@ -17,7 +17,11 @@ from infinity_assets.settings import Foundation
 )
 def deita(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
     """The rows of highest complexity times quality, without rows close to a higher one."""
-    conditions = {f"no_{name}": pl.col(name).is_null() for name in ("complexity", "quality", "vector")}
+    conditions = {
+        "no_complexity": pl.col("complexity").is_null(),
+        "no_quality": pl.col("quality").is_null(),
+        "no_vector": pl.col("vector").is_null(),
+    }
     rows = frame.sort("row_id").with_columns(evol_score=pl.col("complexity") * pl.col("quality"))
     at = find_places(rows, conditions, -pl.col("evol_score"))
     candidates = rows[at]
