@@ -34,12 +34,15 @@ SEEDS = seeds(
 
 def write(name: str, inference: Inference) -> pl.DataFrame:
     """Return the rows that a strategy writes for the seeds."""
-    short = {"max_tokens": 48}
+    short = {"max_tokens": 32}
     once = {"retries": {"truncated": 0}}
     student = Student(name="student", model=EMBEDDED, sampling=Sampling(max_tokens=48))
     settings = Settings(
         models={"generator": EMBEDDED, "judge": EMBEDDED, "students": [student]},
-        chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},
+        chat={
+            "evolution": {"strategies": {name: 1}, "sampling": short, "json_sampling": {"max_tokens": 112}},
+            "answering": {"sampling": short},
+        },
         calls=once,
     )
     return dispatch.write(SEEDS, Asking(inference, settings, "evolved"), 1)
