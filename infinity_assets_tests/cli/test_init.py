@@ -58,7 +58,13 @@ def test_the_wheel_works_without_a_checkout(installed: Path, tmp_path: Path) -> 
         cwd=tmp_path, env={**environment, "PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(installed))
-    output = infinity("run", "--until", "deduped", cwd=tmp_path / "project")
-    assert "deduped" in output
-    assert (tmp_path / "project" / "data" / "lake" / "deduped").is_dir()
-    assert "exact_duplicate" in infinity("funnel", cwd=tmp_path / "project")
+    assert "raw_pool" in infinity("run", "--until", "raw_pool", cwd=tmp_path / "project")
+    assert "truncated_json" in infinity("funnel", cwd=tmp_path / "project")
+
+
+def test_the_wheel_holds_every_file_of_the_package(installed: Path) -> None:
+    def files(root: Path) -> set[str]:
+        found = (file.relative_to(root).as_posix() for file in (root / "infinity_assets").rglob("*") if file.is_file())
+        return {file for file in found if "__pycache__" not in file and "/project/" not in file}
+
+    assert files(ROOT) == files(installed)
