@@ -28,6 +28,7 @@ from infinity_assets.reading.layouts import parse
 from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.reading.sources import Source
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import row_id
 
@@ -290,7 +291,7 @@ def _frames(plan: _Plan, tables: _Tables) -> dict[str, pl.DataFrame]:
         },
         schema_overrides={"row_id": pl.String, "file": pl.String, "position": pl.Int64, "kind": pl.String},
     ).with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in constants.items())
-    rows = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.ROW.items())
+    rows = conform(frame, schema.ROW)
     name = source.name
     return {
         "rows": plan.complete(rows) if plan.complete else rows,

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infinity_assets.rows.frames import conform
 from infinity_assets.scoring.labels import normalise
 from infinity_assets.settings.foundation import Labels
 
@@ -260,6 +261,6 @@ def _describe(table: pl.DataFrame, steps: list[tuple[str, int]], unplaced: str) 
     table = table.with_columns(reason=pl.when(pl.col("label").is_null()).then(lacking))
     steps = [("raw forms", table.height), ("spelling", _distinct(table, "spelling")), *steps]
     return Vocabulary(
-        table.select(pl.col(name).cast(dtype) for name, dtype in FORMS.items()).sort("form"),
+        conform(table, FORMS).sort("form"),
         pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"),
     )

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from infinity_assets.inference.requests import INVALID_REQUEST, PROMPT_TOO_LONG, Kind
 from infinity_assets.inference.responses.segments import DamagedSegment, Segment, Segments, read, take
 from infinity_assets.inference.weights.models import slug
+from infinity_assets.rows.frames import conform
 
 RESPONSES = pl.Schema(
     {
@@ -108,7 +109,7 @@ class ResponseStore:
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
         """Add lines. After the return they survive a crash of the process or the machine."""
         if not lines.is_empty():
-            self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES))
+            self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES, fill=True))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
         """Merge the small segments of each model, or of one, if it has more than `above` of them.
@@ -276,25 +277,17 @@ def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
 
 def _read_lines(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
     with segment.open() as file:
-        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in take(file, numbers))
+        yield from (lines if kind == "embed" else conform(lines, RESPONSES, fill=True) for lines in take(file, numbers))
 
 
 def _read_columns(file: pq.ParquetFile, columns: list[str]) -> pl.DataFrame:
     """Read columns of all lines; columns that the segment lacks are null."""
     lines = read(file, [name for name in columns if name in file.schema_arrow.names])
-    return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}))
+    return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}), fill=True)
 
 
 def _read_keys(file: pq.ParquetFile) -> pl.DataFrame:
     return read(file, ["key"]).with_row_index("number")
-
-
-def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """Return the frame with exactly the columns of a schema; missing columns are null."""
-    present = set(frame.columns)
-    return frame.select(
-        (pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
-    )
 
 
 def _find_fault(segment: Segment, kind: Kind) -> str | None:

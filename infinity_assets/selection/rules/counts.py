@@ -3,6 +3,7 @@
 import polars as pl
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.frames import conform
 from infinity_assets.selection.rules.rule import Bound
 from infinity_assets.selection.rules.rulebook import BOUNDS, BY_NAME, replace_threshold
 from infinity_assets.settings.foundation import Rules
@@ -49,7 +50,7 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
         )
         share = (pl.col("failing") / pl.col("judged")).fill_nan(None)
         lines.append(counted.sort("domain").with_columns(rule=pl.lit(bound.name), share=share))
-    return pl.concat(lines).select(pl.col(name).cast(dtype) for name, dtype in COUNTS.items())
+    return conform(pl.concat(lines), COUNTS)
 
 
 def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 import polars as pl
 
 from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import conform
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import artefacts, code, form, identity, languages, refusals
 
@@ -93,7 +94,7 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
         identity_span=pl.when(pl.col("identity") > 0).then(named),
     )
     frame = frame.with_columns(languages.grade_other_language(frame).alias("other_language"))
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in MEASURES.items())
+    return conform(frame, MEASURES)
 
 
 def _span(text: pl.Expr, pattern: str) -> pl.Expr:
