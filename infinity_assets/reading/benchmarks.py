@@ -31,38 +31,38 @@ ITEM = pl.Schema(
 """Schema of benchmark items.
 
 `item_id` is `name#position`, or `name/file#position` if the benchmark has several files. `further` holds the options of
-a question or the turns after the first."""
+a question or the user turns after the first."""
 
 PROMPT_KEYS = NAMES["benchmark_prompts"]
-"""Keys of the question, best first."""
+"""Record keys that may hold the question, best first."""
 
 CONTEXT_KEYS = ("context", "passage", "article")
-"""Keys of the text that precedes the question."""
+"""Record keys that may hold a text to put before the question."""
 
 OPTION_KEYS = ("choices", "options", "endings", "candidates")
-"""Keys of the options."""
+"""Record keys that may hold the answer options."""
 
 ANSWER_KEYS = NAMES["benchmark_answers"]
-"""Keys of the answer, best first."""
+"""Record keys that may hold the answer, best first."""
 
 NO_PROMPT = "no_prompt"
-"""Reason to skip a record that asks nothing, such as a reference answer in a separate file."""
+"""Reason to skip a record without a question, such as a reference answer in a separate file."""
 REPEATED = "repeated_prompt"
-"""Reason to skip a record that repeats a prompt, such as the output of another model."""
+"""Reason to skip a record whose prompt is already in another file, for example with another model's output."""
 NOT_EVALUATED = "another_split"
 """Reason to skip a training or few-shot example."""
 
 _EXAMPLES = re.compile(r"(?i)(?:^|[/!_.-])(?:auxiliary_train|train|training|dev|few_?shot)(?:$|[/!_.-])")
-"""Paths of files with examples rather than test items, if another file of the benchmark has the test items."""
+"""Matches paths of training and few-shot files. Their items are skipped if another file has the test items."""
 
 _EVALUATED = re.compile(r"(?i)(?:^|[/!_.-])(?:test|val|valid|validation|eval)(?:$|[/!_.-])")
 
 
 class Benchmark(NamedTuple):
-    """A benchmark after reading. `records = items.height + sum(skipped.values())`."""
+    """The items of a benchmark folder, with counts of records. `records = items.height + sum(skipped.values())`."""
 
     items: pl.DataFrame
-    """`ITEM`, by file and position. Key: item_id."""
+    """Frame of schema `ITEM`, in the order of file and position. Key: item_id."""
     records: int
     skipped: Mapping[str, int]
     """Number of skipped records by reason."""
@@ -73,6 +73,9 @@ def read_benchmark(folder: Path) -> Benchmark:
 
     The domain is null unless the folder's `source.yaml` sets it. No file content raises an exception. A prompt that
     occurs twice in one file gives two items.
+
+    Raises:
+        SourceError: The folder's `source.yaml` is not valid.
     """
     source = load_source(folder)
     mapping = FieldMapping(source.fields)
@@ -105,21 +108,21 @@ def read_benchmark(folder: Path) -> Benchmark:
 
 
 class Item(NamedTuple):
-    """The question of a benchmark record."""
+    """The question of a benchmark record, with its options or later turns and its answer."""
 
     prompt: str
     further: list[str] | None = None
-    """The options without their letters, or the turns after the first."""
+    """The options without their letters, or the user turns after the first."""
     answer: str | None = None
     """The text of the answer, even if the record gives a letter or an index."""
 
 
 def item_of(record: object) -> Item | None:
-    """Return the item of a benchmark record, or `None` if the record asks nothing.
+    """Return the item of a benchmark record, or `None` if it has no question.
 
     Args:
-        record: The record from its container. A table without a header has the keys `column_0` and so on; MMLU's
-            columns are the question, four options and the letter of the answer.
+        record: The parsed record. MMLU's tables have no header; their keys, `column_0` to `column_5`, are the question,
+            four options and the letter of the answer.
     """
     if not isinstance(record, dict):
         return None
@@ -142,7 +145,7 @@ def item_of(record: object) -> Item | None:
 
 
 def _keep_evaluated(items: pl.DataFrame) -> pl.DataFrame:
-    """Drop the items of other splits if a file name marks an evaluation split, as in a copy of a whole repository."""
+    """Drop the items of training and few-shot files if the path of another file marks an evaluation split."""
     names = items["file"].unique().to_list()
     if not any(_EVALUATED.search(name) and not _EXAMPLES.search(name) for name in names):
         return items
@@ -150,7 +153,7 @@ def _keep_evaluated(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _options(fields: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    """Return the labels and the options."""
+    """Return the labels and the texts of the options."""
     if all(isinstance(fields.get(letter), str | int | float) for letter in "ab"):
         letters: list[str] = [letter for letter in "abcdefghij" if text_of(fields.get(letter))]
         return letters, [str(text_of(fields[letter])) for letter in letters]
@@ -169,7 +172,7 @@ def _options(fields: Mapping[str, object]) -> tuple[list[str], list[str]]:
 
 
 def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
-    """Return the text of the answer. MMLU gives an index, C-Eval a letter, ARC a label."""
+    """Return the text of the answer, which may be given as an index (MMLU), a letter (C-Eval) or a label (ARC)."""
     if isinstance(given, int) and not isinstance(given, bool) and options and 0 <= given < len(options):
         return options[given]
     text = text_of(given)

@@ -10,26 +10,26 @@ RECORD_KEYS = ("data", "dataset", "examples", "items", "records", "rows", "sampl
 """Top-level keys that may hold the records of a file that is one object."""
 
 DIALOGUE_KEYS = ("conversations", "dialogues")
-"""Keys of records that are a list of lists. A list of objects under these keys is one conversation."""
+"""Top-level keys that may hold a list of conversations, each a list. A list of objects is one conversation."""
 
 SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "eval", "testing")
-"""Keys of the splits of a dataset in one file."""
+"""Keys under which one file may hold the splits of a dataset."""
 
 INSTRUCTIONS = ("task_prefix", "instruction", "instructions", "definition", "task_description", "description")
-"""Keys of an instruction that applies to all inputs in a list beside it, best first."""
+"""Top-level keys that may hold one instruction for all records with an input, best first."""
 
 SHARED = ("system", "system_prompt", "tools")
-"""Keys of values that apply to all records in a list beside them."""
+"""Top-level keys of values that apply to all records."""
 
 
 def items_of(value: object) -> list[object]:
-    """Return the records of a parsed document in order, or the document itself if it does not hold others.
+    """Return the records of a parsed document in order, or the document itself if it is a single record.
 
-    Records are the elements of a list, the records under a key, all splits of a dataset, the values of an object whose
-    keys are ids, or the rows of a table written column by column. They inherit what the document gives once for all of
-    them (an instruction, a system prompt). A list of turns is one conversation, and an object with its own request and
-    answer is one record, whatever lists stand beside them. An article of SQuAD and a task with instances are split into
-    one record per question or instance.
+    Records are the elements of a list, the list under a record key, all splits of a dataset, the values of an object
+    whose keys are ids, or the rows of a table written column by column. They inherit the document's values for all
+    records, such as an instruction or a system prompt. A list of turns is one conversation. An object with its own
+    request and answer is one record, even if it also holds lists. An article of SQuAD becomes one record per question,
+    and a task with instances becomes one record per instance.
     """
     return [
         record
@@ -61,12 +61,12 @@ def _list_records(value: object) -> list[object]:
 
 
 def _is_whole(record: dict) -> bool:
-    """Return whether a record has a request and an answer."""
+    """Return whether a record has both a request and an answer."""
     return any(isinstance(outcome, Parsed) and outcome.kind == "conversation" for outcome in parse(record))
 
 
 def _split_records(document: dict) -> list[object]:
-    """Return the records of a dataset's splits, or of its parts if it holds only lists of records."""
+    """Return the records of all splits of a dataset, or of all its lists if it holds only lists of records."""
     parts: list[object] = [
         part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)
     ]
@@ -83,8 +83,8 @@ def _split_records(document: dict) -> list[object]:
 def _table_rows(document: dict) -> list[dict]:
     """Return the rows of a table written column by column: at least two lists of scalars of equal length.
 
-    The lists may be plain or as pandas writes them. The result is [] if no layout reads the rows: the tokens and tags
-    of one sentence are not a table.
+    A column may also be an object of scalars by row number, as pandas writes it. The result is [] if no layout reads
+    the rows: the tokens and tags of one sentence are not a table.
     """
     columns = {key: list(column.values()) if _is_series(column) else column for key, column in document.items()}
     lists = {key: column for key, column in columns.items() if isinstance(column, list)}
@@ -97,7 +97,7 @@ def _table_rows(document: dict) -> list[dict]:
 
 
 def _find_only_list(document: dict) -> list[object]:
-    """Return the only list of objects in a document; beside other lists, only if a layout reads its objects."""
+    """Return the only list of objects, or []. If the document holds other lists too, a layout must read the objects."""
     lists: list[list[object]] = [part for part in document.values() if _has_any(part, dict)]
     if len(lists) != 1 or _are_turns(lists[0]):
         return []
@@ -106,7 +106,7 @@ def _find_only_list(document: dict) -> list[object]:
 
 
 def _is_by_id(document: dict) -> bool:
-    """Return whether the keys are ids and the values at least two records that share half their keys with the first."""
+    """Return whether an object maps ids to at least two records, each sharing half of its keys with the first."""
     values = list(document.values())
     if len(values) < 2 or not all(isinstance(part, dict) and part for part in values) or _is_series(values[0]):
         return False
@@ -117,7 +117,7 @@ def _is_by_id(document: dict) -> bool:
 
 
 def _is_series(column: object) -> bool:
-    """Return whether a value is a column as pandas writes it: scalars by row number."""
+    """Return whether a value is a column as pandas writes it: an object of scalars by row number."""
     return (
         isinstance(column, dict)
         and bool(column)
@@ -131,7 +131,7 @@ def _is_cell(value: object) -> bool:
 
 
 def _inherit(document: dict, records: list) -> list[object]:
-    """Return the records with the values that the document gives for all of them."""
+    """Add the document's values for all records to each record. A record's own values take precedence."""
     names = {plain_key(key): key for key in document}
     shared = {name: document[names[name]] for name in SHARED if name in names}
     instruction = next(
@@ -151,7 +151,7 @@ def _inherit(document: dict, records: list) -> list[object]:
 
 
 def _split_record(record: dict) -> list[object]:
-    """Return the questions of a SQuAD article, the instances of a task, or any other record itself."""
+    """Split a SQuAD article into its questions and a task into its instances. Return any other record in a list."""
     match record:
         case {"paragraphs": [{"qas": _}, *_] as paragraphs}:
             title = {"title": record["title"]} if "title" in record else {}

@@ -1,8 +1,8 @@
 """Decoding of text that is not valid UTF-8.
 
-Chinese sets hold lines in GB 18030, older Western ones in Windows-1252, and some files mix them line by line. An
-encoding is assumed only if the bytes fit it and the text then looks like its script. Text that fits no encoding keeps
-its valid part, with U+FFFD for the rest.
+Chinese datasets contain lines in GB 18030, older Western ones in Windows-1252, and some files mix encodings line by
+line. An encoding is assumed only if the bytes are valid in it and the decoded text looks like the script of that
+encoding. In text that fits no encoding, U+FFFD replaces the invalid bytes.
 """
 
 import re
@@ -20,12 +20,12 @@ FROM_CP1251 = "decoded_cp1251"
 FROM_KOI8_R = "decoded_koi8_r"
 
 UNKNOWN_ENCODING = "unknown_encoding"
-"""Error, not repair, of a text more than a third of which fits no encoding."""
+"""Error code (not a repair) of a text if more than a third of it fits no encoding."""
 
 UNKNOWN_MESSAGE = "more than a third of it fits no known encoding"
 
 SHORT = 8
-"""Number of foreign characters below which a text need not contain a frequent one."""
+"""Number of Chinese characters below which a text can count as Chinese without frequent characters."""
 
 _BOM = b"\xef\xbb\xbf"
 _REPLACED = "\ufffd"
@@ -34,16 +34,16 @@ _FREQUENT = {
     script: frozenset(characters)
     for script, characters in load_words(Path(__file__).with_name("encodings.yaml")).items()
 }
-"""The most frequent characters by script."""
+"""The most frequent characters of each script."""
 
 _LETTER = "A-Za-zÀ-ÖØ-öø-ÿŒœŠšŽžŸƒ"
 _FOREIGN_WORD = re.compile(r"(?<![A-Za-z])[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{2,}(?![A-Za-z])|[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{4,}")
-"""Words of only accented letters and signs, which Western text does not contain."""
+"""Matches words of only accented letters and signs, which Western text does not contain."""
 _WESTERN = re.compile(f"[{_LETTER}]")
 _ODD = re.compile("[\x80-\x9f¤¦¬¯¸\ue000-\uf8ff]")
 _HAN = re.compile("[\u3400-\u9fff]")
 _ASIAN = re.compile("[^\x00-\x7f\u2000-\u206f\u3000-\u303f\uff00-\uff60]")
-"""Foreign characters other than punctuation."""
+"""Matches non-ASCII characters other than punctuation."""
 _KANA = re.compile("[\u3041-\u30ff]")
 _NARROW_KANA = re.compile("[\uff61-\uff9f]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
@@ -51,7 +51,7 @@ _RUSSIAN = re.compile("[\u0400-\u045f]")
 
 
 def decode(data: bytes) -> tuple[str, str | None]:
-    """Return the text without a byte order mark, and the repair, if any: `unknown_encoding` means it failed."""
+    """Return the text without a byte order mark, and a repair code or `None`. `unknown_encoding` means failure."""
     data = data.removeprefix(_BOM)
     try:
         return data.decode(), None
@@ -90,7 +90,7 @@ def decode(data: bytes) -> tuple[str, str | None]:
 
 
 def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
-    """Return the text of several lines and the repairs by line number from 0; unless all is UTF-8, decode by line."""
+    """Decode lines, each on its own unless all are UTF-8. Return the text, and repair codes by line number from 0."""
     try:
         return data.removeprefix(_BOM).decode(), {}
     except UnicodeDecodeError:
@@ -108,13 +108,13 @@ def _decode_strictly(data: bytes, encoding: str) -> str | None:
 
 
 def _frequent_share(script: re.Pattern, text: str, frequent: frozenset[str]) -> float:
-    """Return the fraction of the characters of a script that are frequent ones."""
+    """Return the fraction of a script's characters in the text that are in `frequent`."""
     characters = script.findall(text)
     return sum(char in frequent for char in characters) / max(1, len(characters))
 
 
 def _is_mostly(script: re.Pattern, text: str) -> bool:
-    """Return whether at least half of the foreign characters belong to a script."""
+    """Return whether at least half of the text's non-ASCII characters (without punctuation) belong to a script."""
     return 0 < len(_ASIAN.findall(text)) <= 2 * len(script.findall(text))
 
 
@@ -147,13 +147,13 @@ def _is_traditional(text: str) -> bool:
 
 
 def _score_russian(text: str | None) -> float:
-    """Return the share of the ten letters that make up two thirds of Russian text, or 0 if other scripts occur."""
+    """Return the share of Russian's ten most frequent letters among the Cyrillic ones; 0 for another script."""
     foreign = [char for char in text or "" if not char.isascii() and char.isalpha()]
     odd = sum("\u2500" <= char <= "\u25ff" for char in text or "")
     russian = [char for char in foreign if _RUSSIAN.match(char)]
     if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
         return 0
-    # CP1251 and KOI8-R have upper and lower case in each other's place.
+    # Reading CP1251 as KOI8-R, or the reverse, swaps upper and lower case, so upper case counts less.
     return sum(
         char in _FREQUENT["cyrillic"] or (char.isupper() and char.lower() in _FREQUENT["cyrillic"]) * 0.8
         for char in russian
@@ -161,7 +161,7 @@ def _score_russian(text: str | None) -> float:
 
 
 def _is_short_chinese(text: str) -> bool:
-    """Return whether the text has few foreign characters, all in GB 2312 level 1 (common use) or punctuation."""
+    """Return whether a text has fewer than `SHORT` Chinese characters, all of them common (GB 2312 level 1)."""
     foreign = [char for char in text if not char.isascii()]
     try:
         pairs = [char.encode("gb2312") for char in foreign]

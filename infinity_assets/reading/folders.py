@@ -17,7 +17,7 @@ from infinity_assets.reading.sources import SOURCE_FILE, data_files, is_data, lo
 
 
 def check_new(root: Path, name: str) -> None:
-    """Raise `InfinityError` if `name` is not a valid name of a source in `root`."""
+    """Raise `InfinityError` if `name` is not valid as the name of a new source in `root`."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise InfinityError(
             f"A source cannot be called {name!r}: give it another name with --name, without slashes or a leading dot."
@@ -26,7 +26,7 @@ def check_new(root: Path, name: str) -> None:
 
 
 def check_layout(fields: dict[str, object]) -> None:
-    """Raise `InfinityError` if `fields`, keys of `source.yaml`, names an unknown layout."""
+    """Raise `InfinityError` if `fields`, the values of a `source.yaml`, names an unknown layout."""
     if "layout" in fields and fields["layout"] not in LAYOUTS:
         raise InfinityError(f"There is no layout {fields['layout']}; the layouts are {', '.join(LAYOUTS)}.")
 
@@ -46,11 +46,12 @@ def add(root: Path, path: Path, name: str | None, fields: dict[str, object], cop
     """Make a local folder or file a source of the pool in `root` and return its folder there.
 
     A folder is linked as a whole, so that files added to it later belong to the source too. A file, or a folder with
-    `fields` (keys of `source.yaml`), becomes a folder of links to the present files with its own `source.yaml`. With
-    `copy` the files themselves are copied. The source appears completely or not at all.
+    `fields` (values for `source.yaml`), becomes a folder of links to the present files with its own `source.yaml`. With
+    `copy`, it holds copies instead of links. The source appears completely or not at all.
 
     Raises:
-        InfinityError: The name or layout is invalid, the name is taken, or `path` holds no data or the pool itself.
+        InfinityError: The name is invalid or taken, the layout or `source.yaml` is invalid, or `path` holds no data
+            or the pool itself.
     """
     path = path.absolute()
     name = name or (path.name if path.is_dir() else path.name.split(".")[0] or path.name)
@@ -98,13 +99,13 @@ def add(root: Path, path: Path, name: str | None, fields: dict[str, object], cop
 
 
 def remove(root: Path, name: str, delete: bool) -> None:
-    """Remove a source, a link or folder, from the pool in `root`.
+    """Remove a source (a link or a folder) from the pool in `root`.
 
     Links, `source.yaml` and unfinished downloads in the folder are deleted; other files only with `delete`. The targets
     of links are never deleted.
 
     Raises:
-        InfinityError: The source does not exist, is a file, or holds data files and `delete` is false.
+        InfinityError: The source does not exist, is a file, or holds other files and `delete` is false.
     """
     folder = find_existing(root, name)
     if folder.is_symlink():

@@ -2,8 +2,8 @@
 
 A source of the Hub is a folder whose `source.yaml` has `url: hf://datasets/owner/name` or `...@branch`. `fetch`
 downloads the files of its configuration and split and writes their commit into `source.yaml`. A receipt in the folder
-lists the fetched files: without one, or with one of another commit, the folder is unfinished and the next fetch
-resumes. Only this module uses a network.
+lists the fetched files. If it is missing or names another commit, the next fetch resumes the download. Files that were
+put there by hand need no receipt. No other module of `reading` uses the network.
 """
 
 import errno
@@ -58,11 +58,11 @@ _WORD = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:[-._ 0-9]|$)") for sp
 
 
 class HubError(InfinityError):
-    """A dataset of the Hub is not available. The message says what to do about it and never holds a token."""
+    """A dataset of the Hub cannot be used. The message says what to do about it and never contains a token."""
 
 
 class Address(NamedTuple):
-    """A dataset, and optionally a revision, that a URL names."""
+    """The dataset that a URL names, and its revision if the URL has one."""
 
     repo: str
     """`owner/name`."""
@@ -70,7 +70,7 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The address as a URL without a commit, which belongs under `revision`."""
+        """The address as a URL. A commit is left out, because `source.yaml` has it under `revision`."""
         follow = f"@{self.revision}" if self.revision and not _SHA.fullmatch(self.revision) else ""
         return f"{SCHEME}datasets/{self.repo}{follow}"
 
@@ -81,26 +81,26 @@ class File(NamedTuple):
     size: int
     """In bytes."""
     content: str
-    """Id of the git blob or of the large file, which changes with the content."""
+    """Id of the git blob, or SHA-256 of a large file. It changes with the content."""
 
 
 class Plan(NamedTuple):
-    """The files that make up a source, and facts from the card."""
+    """The files to download for a source, and metadata from the dataset card."""
 
     repo: str
     commit: str
     config: str
     split: str
     files: dict[str, File]
-    """In the order of paths in the repository."""
+    """Files by path in the repository, sorted by path."""
     left_out: int
-    """Number of files of the split that cannot be read."""
+    """Number of files of the split in formats that cannot be read."""
     card: dict[str, object]
-    """Values for these keys of `source.yaml`: licence, language or languages, description."""
+    """Values for the keys `licence`, `language` or `languages`, and `description` of `source.yaml`."""
 
     @property
     def fields(self) -> dict[str, object]:
-        """Values of the plan for keys of `source.yaml`."""
+        """Keys and values for a `source.yaml`."""
         config = None if self.config == DEFAULT else self.config
         return {"revision": self.commit, "config": config, "split": self.split, **self.card}
 
@@ -113,15 +113,15 @@ class Receipt(NamedTuple):
     config: str | None
     split: str | None
     files: dict[str, str]
-    """The `content` of each file by path."""
+    """`File.content` of each file, by path."""
 
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes downloaded and the bytes in total."""
+"""Function called with the number of bytes downloaded so far and in total."""
 
 
 def is_hub(url: str | None) -> bool:
-    """Return whether a URL belongs to the Hub."""
+    """Return whether a URL begins with `hf://`."""
     return bool(url and url.startswith(SCHEME))
 
 
@@ -150,7 +150,8 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
     `config` defaults to the default or only configuration, `split` to `train` or the only split.
 
     Raises:
-        HubError: The Hub is not available, or it does not have this dataset, revision, configuration or split.
+        HubError: The Hub is not available, it does not have this dataset, revision, configuration or split, or
+            the dataset has several configurations or splits and no default.
     """
     from huggingface_hub.hf_api import RepoFile
 
@@ -186,13 +187,13 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
 
 
 def add(folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Progress | None = None) -> bool:
-    """Make `folder` the source of a plan. The values in `fields` take precedence over the card.
+    """Create the source `folder` from a plan and download its files. `fields` takes precedence over the card.
 
     Returns:
-        Whether anything was downloaded. A complete folder stays unchanged; an incomplete one is completed.
+        True if a download was needed. A complete folder stays unchanged; an incomplete one is completed.
 
     Raises:
-        HubError: The folder holds another source, or a download failed.
+        HubError: The folder holds another source or commit, or a download failed.
     """
     if os.path.lexists(folder):
         _check_same_source(folder, plan, url)
@@ -206,7 +207,7 @@ def add(folder: Path, plan: Plan, url: str, fields: dict[str, object], progress:
 
 
 def is_pending(folder: Path) -> bool:
-    """Return whether a folder of the Hub lacks files that `fetch` downloads. Opens no data file and no connection."""
+    """Return whether `fetch` has files to download into a folder. Opens no data file and no connection."""
     if not (folder / SOURCE_FILE).is_file():
         return False
     source = load_source(folder)
@@ -221,22 +222,22 @@ def is_pending(folder: Path) -> bool:
 
 
 def pending_folders(root: Path) -> list[Path]:
-    """Return the folders of sources under a root that are pending, by name."""
+    """Return the source folders in `root` that are pending, sorted by name."""
     folders = sorted(root.iterdir()) if root.is_dir() else []
     return [path for path in folders if not path.name.startswith(".") and is_pending(path)]
 
 
 def fetch(folder: Path, progress: Progress | None = None) -> Plan | None:
-    """Download the files that the `source.yaml` of a folder asks for, without those that are complete already.
+    """Download the files that the `source.yaml` of a folder asks for, except those that are complete already.
 
-    Writes the values that `source.yaml` leaves open into it: the commit, the split, and from the card the licence and
-    the languages.
+    Adds missing values to the `source.yaml`: the commit, the configuration, the split, and from the card the license,
+    the languages and the description.
 
     Returns:
         The plan, or `None` if all files are present, which needs no network.
 
     Raises:
-        HubError: The dataset is not available.
+        HubError: The dataset is not available, or a download failed.
     """
     if not is_pending(folder):
         return None
@@ -247,10 +248,10 @@ def fetch(folder: Path, progress: Progress | None = None) -> Plan | None:
 def update(folder: Path, revision: str | None = None, progress: Progress | None = None) -> Plan | None:
     """Move a source to the current commit of a revision (default: the one in its URL, or `main`).
 
-    Unchanged files are kept, files that left the dataset are deleted. Returns `None` if the source is up to date.
+    Unchanged files are kept, files that the dataset no longer has are deleted. Returns `None` if nothing changed.
 
     Raises:
-        HubError: The source is not from the Hub, was not fetched by this module, or is not available.
+        HubError: The source is not from the Hub, not fetched by this module or not available, or a download failed.
     """
     source = load_source(folder)
     if not is_hub(source.url):
@@ -262,7 +263,7 @@ def update(folder: Path, revision: str | None = None, progress: Progress | None 
 
 
 def _move_to(source: Source, revision: str | None, progress: Progress | None) -> Plan | None:
-    """Pin a source to a revision and download what it lacks. Returns `None` if it is complete there already."""
+    """Pin a source to the commit of a revision and download missing files. Returns `None` if nothing changed."""
     at = parse_address(source.url or "")
     plan = resolve(at.repo, revision or at.revision, source.config, source.split)
     if plan.commit == source.revision and not is_pending(source.path):
@@ -273,7 +274,7 @@ def _move_to(source: Source, revision: str | None, progress: Progress | None) ->
 
 
 def to_yaml(fields: dict[str, object]) -> str:
-    """Return the text of a `source.yaml`, without nulls."""
+    """Return the text of a `source.yaml` with the fields that are not `None`."""
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
     present = {key: value for key, value in plain.items() if value is not None}
     return yaml.safe_dump(present, sort_keys=False, allow_unicode=True, width=10_000) if present else ""
@@ -301,7 +302,7 @@ def _find_configuration(repo: str, card: dict, config: str | None, files: Iterab
 
 
 def _find_splits(entry: dict, files: dict[str, File]) -> dict[str, list[str]]:
-    """Return the paths of each split by the configuration's entry in the card, else by file and folder names."""
+    """Return the paths of each split, from the card entry of the configuration or else from file and folder names."""
     base = str(entry.get("data_dir") or "").removeprefix("./").strip("/")
     within = {path.removeprefix(f"{base}/"): path for path in files if not base or path.startswith(f"{base}/")}
     fields = entry.get("data_files")
@@ -314,7 +315,7 @@ def _find_splits(entry: dict, files: dict[str, File]) -> dict[str, list[str]]:
 
 
 def _splits_by_pattern(fields: object, paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the splits by `data_files` of a card: one or several patterns, by split or as a list of {split, path}."""
+    """Return the paths of each split by a card's `data_files`: patterns for `train` alone, or for each split."""
     if isinstance(fields, list) and any(isinstance(item, dict) for item in fields):
         fields = {str(item.get("split", "train")): item.get("path", []) for item in fields if isinstance(item, dict)}
     by_split = fields if isinstance(fields, dict) else {"train": fields}
@@ -326,9 +327,9 @@ def _splits_by_pattern(fields: object, paths: Iterable[str]) -> dict[str, list[s
 
 
 def _splits_by_name(files: dict[str, File]) -> dict[str, list[str]]:
-    """Return the splits by the names of shards, else of folders, else of files; without such names all is `train`.
+    """Return the paths of each split by the names of shards, else folders, else files; otherwise all are `train`.
 
-    Like on the Hub, only the most common format in a repository is data: `requirements.txt` beside JSON Lines is not.
+    As on the Hub, only the most frequent format of a repository is data: `requirements.txt` beside JSON Lines is not.
     """
     paths = [path for path in files if _readable(path) and not any(part.startswith("__") for part in path.split("/"))]
     formats = Counter(map(_format, paths))
@@ -364,7 +365,7 @@ def _readable(path: str) -> bool:
 
 
 def _translate_glob(glob: str) -> re.Pattern[str]:
-    """Translate a glob of the Hub: `*` and `?` stay within a folder, `**` does not, `[...]` is a set of characters."""
+    """Translate a glob of the Hub into a regular expression: `*` and `?` stay in a folder, `**` does not."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", glob.removeprefix("./"))
     wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -377,7 +378,7 @@ def _translate_glob(glob: str) -> re.Pattern[str]:
 
 
 def _facts_of_card(card: dict) -> dict[str, object]:
-    """Return the facts of a card as keys of `source.yaml`."""
+    """Return the license, languages and title of a dataset card under the keys of `source.yaml`."""
     languages = card.get("language") or []
     names = languages if isinstance(languages, list) else [languages]
     known = [name for name in names if name not in ("code", "multilingual", None)]
@@ -394,7 +395,7 @@ def _facts_of_card(card: dict) -> dict[str, object]:
 
 
 def _check_same_source(folder: Path, plan: Plan, url: str) -> None:
-    """Raise `HubError` if an existing folder is not the source of a plan."""
+    """Raise `HubError` if an existing folder holds another source or another commit than the plan."""
     source = load_source(folder)
     wanted = (plan.repo, plan.config, plan.split)
     if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != wanted:
@@ -410,7 +411,7 @@ def _check_same_source(folder: Path, plan: Plan, url: str) -> None:
 
 
 def shorten(revision: str | None) -> str:
-    """Return a revision for display: only the first digits of a commit."""
+    """Return a revision for display; a commit is cut to seven digits."""
     return revision[:7] if revision and _SHA.fullmatch(revision) else revision or "no revision"
 
 
@@ -426,7 +427,7 @@ def _read_receipt(folder: Path) -> Receipt | None:
 
 
 def _pin(folder: Path, plan: Plan, source: Source) -> None:
-    """Write the commit, and the values left open, into a `source.yaml`, and keep the rest including comments."""
+    """Write the commit and missing values into a `source.yaml`. The rest is kept, with comments where possible."""
     file = folder / SOURCE_FILE
     text = file.read_text(encoding="utf-8-sig")
     facts = {key: value for key, value in plan.fields.items() if value is not None}
@@ -438,7 +439,7 @@ def _pin(folder: Path, plan: Plan, source: Source) -> None:
         open_["revision"] = plan.commit
     edited = edited + ("" if edited.endswith("\n") or not edited else "\n") + to_yaml(open_)
     wanted = {**cast(dict, load_yaml(text)), **open_, "revision": plan.commit}
-    if _parse_yaml(edited) != wanted:  # not one key per line
+    if _parse_yaml(edited) != wanted:  # the file does not have one key per line
         edited = to_yaml(wanted)
     if edited != text:
         write_text(edited, file)
@@ -486,7 +487,7 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Progress
         raise HubError(
             f"{plan.repo} needs {_megabytes(total - present)} more and {work.parent} has {_megabytes(free)} left."
         )
-    # `snapshot_download` would take files of an earlier attempt for all files while the Hub cannot be reached.
+    # `snapshot_download` would return an incomplete earlier attempt as success while the Hub cannot be reached.
     download = partial(
         _api().hf_hub_download,
         plan.repo,
@@ -514,7 +515,7 @@ def _size_of(path: Path) -> int | None:
 
 
 def _bytes_in(work: Path) -> int:
-    """Return the size of all files in a folder in bytes, finished or not."""
+    """Return the total size of the files in a folder in bytes, including unfinished ones."""
     total = 0
     for parent, _, names in os.walk(work):
         for name in names:
@@ -549,7 +550,7 @@ def _explain_errors(repo: str, revision: str | None) -> Iterator[None]:
 
 
 def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
-    """Return the message for an error, or `None` for an error that the Hub and the network do not explain."""
+    """Return the message for an error, or `None` if neither Hub, network nor disk caused it."""
     from httpx2 import HTTPError
     from huggingface_hub import errors
 
@@ -588,7 +589,7 @@ def _explain(error: BaseException, repo: str, revision: str | None) -> str | Non
 
 
 def _list_revisions(repo: str) -> str:
-    """Return the branches and tags for a message."""
+    """Return the names of the branches and tags, as part of a message."""
     from httpx2 import HTTPError
 
     try:

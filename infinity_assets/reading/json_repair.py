@@ -1,9 +1,9 @@
 """Lenient parsing and recovery of JSON that a strict parser rejects.
 
-Common mistakes that have only one reading are repaired: extra commas, escapes that JSON does not have, raw control
-characters and NUL bytes, Python's `repr` in place of JSON, values that Python's own `json` writes although the standard
-forbids them (NaN, lone surrogates), and several values in place of one. Anything else is damage and never guessed at:
-the damaged value is passed on unchanged, and reading continues after it.
+Common mistakes are repaired if only one correction is possible: extra commas, escapes that JSON does not have, raw
+control characters and NUL bytes, Python's `repr` instead of JSON, values that Python's own `json` writes although the
+standard forbids them (NaN, lone surrogates), and several values instead of one. Nothing else is guessed: a damaged
+value is passed on unchanged, and reading continues after it.
 """
 
 import ast
@@ -36,16 +36,16 @@ MALFORMED = "malformed_json"
 AFTER_THE_LIST = "text after the end of the list"
 
 MAX_TRIES = 2000
-"""Maximum number of places after a damaged value at which to try reading again."""
+"""Maximum number of places after a damaged value at which parsing is tried again."""
 
 _PASSED = 1 << 18
-"""Maximum number of characters to keep before the current position."""
+"""Number of parsed characters after which they are removed from the text (more in a long text)."""
 
 _WINDOW = 1 << 16
 """Number of characters in which to look for the end of a damaged value."""
 
 MAX_LITERAL = 1 << 26
-"""Maximum number of characters to parse as Python, whose parser takes about a hundred times the memory."""
+"""Maximum length in characters of a text to parse as Python. That takes about 100 times the text's memory."""
 
 # An unclosed string matches up to the end of the text; otherwise each quote in it would be tried, in quadratic time.
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=\s*[\]}])', re.DOTALL)
@@ -65,7 +65,7 @@ _Shape = set[str] | type | None
 
 
 class Element(NamedTuple):
-    """One value of a text, or an unreadable stretch of it."""
+    """One parsed value of a text, or an unreadable part of the text."""
 
     raw: bytes
     """The bytes of the value."""
@@ -97,7 +97,7 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
 
     Args:
         data: The text; for a list, the part after its `[`.
-        listed: Whether the text is a list, which should have commas and an end.
+        listed: Whether the text is a list. If so, missing commas and a missing `]` are reported as repairs.
     """
     text = data.decode(errors="surrogateescape")
     position = 0
@@ -106,7 +106,7 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
     held: Element | None = None  # the last element, whose repairs depend on the text after it
     early = False
     while True:
-        if position > max(_PASSED, len(text) // 32):  # decoder errors count all lines before them
+        if position > max(_PASSED, len(text) // 32):  # each decoder error counts the lines before it
             text = text[position:]
             position = 0
         start = _BETWEEN.match(text, position).end()  # pyrefly: ignore[missing-attribute]
@@ -139,7 +139,7 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
 
 
 class OpenList(NamedTuple):
-    """A damaged list among the members of an object."""
+    """A damaged list in an object, with the members of the object before the list."""
 
     members: dict[str, object]
     """The members before the list."""
@@ -149,7 +149,7 @@ class OpenList(NamedTuple):
 
 
 def find_open_list(data: bytes) -> OpenList | None:
-    """Return the list that contains the damage in a text that is one object, or `None` if the damage is elsewhere."""
+    """Return the damaged list in a text that is one JSON object, or `None` if the damage is elsewhere."""
     text = data.decode(errors="surrogateescape")
     members: dict[str, object] = {}
     position = len(text) - len(text.lstrip())
@@ -167,7 +167,7 @@ def find_open_list(data: bytes) -> OpenList | None:
 
 
 def ran_off_end(error: json.JSONDecodeError) -> bool:
-    """Return whether the parser failed because the text ended too early rather than because it is wrong."""
+    """Return whether parsing failed because the text ends too early, not because of a mistake in it."""
     rest = error.doc[error.pos :].strip()
     if error.msg.startswith("Unterminated string") or not rest:
         return True
@@ -176,12 +176,11 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
 
 
 def find_duplicate_keys(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
-    """Return the indices of the items of a JSON text that contain an object with a duplicate key.
+    """Return the indices of the records of a JSON text that contain an object with a duplicate key.
 
     Args:
-        data: The text. If it is nested too deep the result is empty.
-        items_of: Returns the items of the parsed value. If it copies the objects with a duplicate key, the first item
-            stands for all.
+        data: The text. The result is empty if it is not valid or nested too deep.
+        items_of: Returns the records of the parsed value. If it copies objects with a duplicate key, the result is {0}.
     """
     doubles: list[dict] = []
 
@@ -199,7 +198,7 @@ def find_duplicate_keys(data: bytes, items_of: Callable[[object], list[object]])
 
 
 def find_places(items: list[object], doubles: list[dict]) -> set[int]:
-    """Return the indices of the items that contain one of the objects `doubles` by identity, or {0} if no item does."""
+    """Return the indices of the items that contain one of the very objects in `doubles`, or {0} if no item does."""
     if not doubles:
         return set()
     ids = {id(double) for double in doubles}
@@ -207,7 +206,7 @@ def find_places(items: list[object], doubles: list[dict]) -> set[int]:
 
 
 def has_lost_quotes(data: bytes, *values: object) -> bool:
-    """Return whether a JSON text has more quotes than its values, as when the first value of a duplicate key is lost.
+    """Return whether a JSON text has more quotes than its parsed values, as a sign that a duplicate key lost a value.
 
     Also true for values nested too deep to serialize.
     """
@@ -222,7 +221,7 @@ def _count_quotes(data: bytes) -> int:
 
 
 def _contains_any(value: object, wanted: set[int]) -> bool:
-    """Return whether a value contains, at any depth, an object with one of the ids `wanted`."""
+    """Return whether a value contains, at any depth, an object whose `id()` is in `wanted`."""
     left = [value]
     while left:
         item = left.pop()
@@ -236,7 +235,7 @@ def _contains_any(value: object, wanted: set[int]) -> bool:
 
 
 def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[Element, int]:
-    """Return the element that begins at `start` and its end."""
+    """Return the element that begins at `start` and the position of its end."""
     try:
         value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
@@ -265,7 +264,7 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
 
 
 def _parse_strictly(raw: bytes) -> Element:
-    """Parse an element that Python's decoder accepts, strictly if possible."""
+    """Parse an element that Python's lenient decoder accepts, and record its repairs, such as duplicate keys."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -299,7 +298,7 @@ def _find_next_element(text: str, start: int, shape: _Shape) -> int:
 
 
 def _first_shape(text: str, start: int, listed: bool) -> _Shape:
-    """Return the shape of the element at `start` or, if damaged, of a similar element or the text's last object."""
+    """Return the shape of the element at `start`; if it is damaged, that of a similar element or of the last object."""
     try:
         value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
@@ -318,7 +317,7 @@ def _first_shape(text: str, start: int, listed: bool) -> _Shape:
 
 
 def _shape_at_end(text: str, listed: bool) -> _Shape:
-    """Return the keys of the last object of a text if only the end of the list follows it."""
+    """Return the keys of the last object of a text if only the end of the list follows it, else `None`."""
     end = len(text)
     for _ in range(200):
         end = text.rfind("{", 0, end)
@@ -334,14 +333,14 @@ def _shape_at_end(text: str, listed: bool) -> _Shape:
 
 
 def _shape(value: object) -> _Shape:
-    """Return the keys of an object, or the type of a list or string."""
+    """Return the keys of an object, the type of a list or string, or `None` for other values."""
     if isinstance(value, dict):
         return set(value) or None
     return type(value) if isinstance(value, list | str) else None
 
 
 def _alike(value: object, shape: _Shape) -> bool:
-    """Return whether a value has the shape; an object must share half the keys."""
+    """Return whether a value has the shape. An object must share at least half of the keys."""
     if isinstance(shape, set):
         if not isinstance(value, dict):
             return False
@@ -350,7 +349,7 @@ def _alike(value: object, shape: _Shape) -> bool:
 
 
 def _value_at(text: str, place: int) -> object:
-    """Return the value that begins at `place`, or `_NOTHING`."""
+    """Return the value that begins at `place`, or `_NOTHING` if it is not readable."""
     try:
         return _raw_decode(text, place)[0]
     except json.JSONDecodeError:
@@ -358,7 +357,7 @@ def _value_at(text: str, place: int) -> object:
 
 
 def _read(text: str) -> tuple[object, list[str]]:
-    """Return the value of a text and its repairs. Raises `json.JSONDecodeError`."""
+    """Return the value of a text and its repair codes. Raises `json.JSONDecodeError` if it is not repairable."""
     repairs: list[str] = []
     if "\0" in text:
         text = text.replace("\0", "")
@@ -385,7 +384,7 @@ def _read(text: str) -> tuple[object, list[str]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python keeps unknown escapes unchanged
                 value = ast.literal_eval(text.strip().removesuffix(","))
-            # A tuple without parentheses is several values.
+            # A tuple without parentheses is several values, not one.
             if not isinstance(value, tuple) or text.lstrip().startswith("("):
                 return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
@@ -431,7 +430,7 @@ def _decode(text: str) -> tuple[object, bool]:
 
 
 def _raw_decode(text: str, position: int) -> tuple[object, int]:
-    """Call `JSONDecoder.raw_decode`, and raise its error also for too deep nesting and too long integers."""
+    """Call `JSONDecoder.raw_decode`. Too deep nesting and too long integers also raise `json.JSONDecodeError`."""
     try:
         return _DECODER.raw_decode(text, position)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Mapping of a source's own keys to the names that layouts use: `fields` and `keep` of a `source.yaml`."""
+"""Mapping of records by the settings `fields` and `keep` of a `source.yaml`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from string import Formatter
@@ -10,7 +10,7 @@ MISSING = object()
 
 
 class FieldMapping:
-    """Mapper of records by `fields` and `keep`, made once per source. Raises `InfinityError` for an invalid line."""
+    """Maps a source's keys to the names that layouts use. Raises `InfinityError` for an invalid path or template."""
 
     def __init__(self, fields: Mapping[str, str], keep: Iterable[str] = ()) -> None:
         self._fields = [(name, _field_reader(name, spec)) for name, spec in fields.items()]
@@ -18,13 +18,13 @@ class FieldMapping:
         self.keeps = bool(self._keep)
 
     def __call__(self, record: object) -> object:
-        """Return the record for the layout: only the mapped keys whose path exists, or all if nothing is mapped."""
+        """Return the record with only the keys of `fields` whose paths exist, or unchanged if `fields` is empty."""
         if not self._fields:
             return record
         return {name: value for name, read in self._fields if (value := read(record)) is not MISSING}
 
     def annotations_of(self, record: object) -> dict[str, object]:
-        """Return the values to keep as annotations, by path."""
+        """Return the values of the record at the paths of `keep`, by path, without missing ones."""
         return {path: value for path, read in self._keep if (value := read(record)) is not MISSING}
 
 

@@ -1,6 +1,6 @@
-"""The folders of the pool: those of the latest run if `data/pool.json` names them, otherwise `data/sources`.
+"""The folders of the pool: those of the latest run, or by default `data/sources` and `data/benchmarks`.
 
-The command, the sensor and the assets all read this file, so they always see the same pool.
+The command, the sensor and the assets read them from `data/pool.json`, so they always see the same pool.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ _LONGEST_NAME = 200
 
 
 class Pool(BaseModel):
-    """The folders of a pool: each subfolder with data is a source or a benchmark."""
+    """The two folders of a pool. Each subfolder with data is a source or a benchmark."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class Pool(BaseModel):
 
     @classmethod
     def load(cls, data: Path) -> "Pool":
-        """Load the pool of a data folder."""
+        """Load the pool of a data folder, or the default pool if none was saved."""
         file = data / _FILE
         if file.exists():
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ class Pool(BaseModel):
             write_text(self.model_dump_json(indent=1), file)
 
     def source_folders(self) -> dict[str, Path]:
-        """Return the folders of the sources by name, in the order of names.
+        """Return the folder of each source to use, keyed and sorted by name.
 
         Raises:
             InfinityError: `only` names an unknown source, or a name is not valid.
@@ -61,7 +61,7 @@ class Pool(BaseModel):
         return selected
 
     def benchmark_folders(self) -> dict[str, Path]:
-        """Return the folders of the benchmarks by name, in the order of names."""
+        """Return the folder of each benchmark, keyed and sorted by name."""
         return {folder.name: folder for folder in find_sources(self.benchmarks)}
 
 

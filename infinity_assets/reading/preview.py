@@ -1,7 +1,7 @@
 """Preview of the rows of a source from the first records of some of its files, without writing anything.
 
-Files, records and conversations are read by the functions that a run uses, so the preview shows the rows of a run. It
-takes no longer for a large source.
+Files, records and conversations are read by the functions that a run uses, so the preview shows the rows that
+a run would make. It takes no longer for a large source.
 """
 
 import os
@@ -32,16 +32,16 @@ UNKNOWN_LAYOUT = "unknown_layout"
 T = TypeVar("T")
 
 MAX_SHAPES = 20
-"""Maximum number of distinct shapes of records in no known layout."""
+"""Maximum number of shapes to collect from records in no known layout."""
 
 MAX_VALUES = 50
-"""Maximum number of records of one shape from which to guess a mapping and on which to try it."""
+"""Maximum number of records per shape that are used to guess a mapping and to try it."""
 
 MAX_BYTES = 128 << 20
-"""Maximum size of the previewed files. Each counts as two blocks at most, since blocks are cut one ahead."""
+"""Maximum total size of the previewed files in bytes. Each counts as two blocks at most: one is read ahead."""
 
 MAX_SKIPPED = 1 << 30
-"""Size of a tar in bytes above which the preview stops at the first file that it does not read to its end."""
+"""Size of a tar archive in bytes above which a preview stops at the first member that it does not read to its end."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Limits:
     records: int | None = 1000
     """Number of records per file."""
     files: int | None = 50
-    """Number of files per source, evenly spread from the first to the last, and per archive if it is the only file."""
+    """Number of files per source, evenly spread. An equal share of it, at least 3, limits the members of an archive."""
 
 
 @dataclass
@@ -61,14 +61,14 @@ class FileSeen:
     file: str
     """Path in the source; `archive!path` for a file in an archive."""
     container: str
-    """Container by content, with archive and compression."""
+    """Container as its content shows, with archive and compression, such as `JSON Lines in tar in gz`."""
     records: int = 0
     rows: int = 0
     layouts: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
-    """Number of rows by repair."""
+    """Number of repaired rows by repair code."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Number of records by reason."""
+    """Number of dropped records by reason."""
     whole: bool = True
     """True if the file was read to its end."""
 
@@ -85,7 +85,7 @@ class Example:
     licence: str
     repair: str | None
     kept: dict[str, str]
-    """Annotations: name to JSON value."""
+    """Annotations: values as JSON, by name."""
     domain: str | None = None
     language: str | None = None
 
@@ -105,14 +105,14 @@ class Dropped:
 
 @dataclass
 class Unknown:
-    """Records in no known layout that the same lines of a `source.yaml` would map to one."""
+    """Records in no known layout for which the same lines of a `source.yaml` are suggested."""
 
     shapes: dict[str, int]
     """Number of records by shape."""
     lines: str
     """Lines for a `source.yaml`; a comment if no mapping could be guessed."""
     tried: int
-    """Number of records on which the lines were tried, of which `fit` became rows."""
+    """Number of records on which the lines were tried; `fit` of them became rows."""
     fit: int
     files: list[str]
     example: str
@@ -121,7 +121,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Preview:
-    """The preview of a source."""
+    """The counts, examples and unreadable parts of a previewed source."""
 
     source: Source
     files: list[FileSeen]
@@ -132,7 +132,7 @@ class Preview:
     more_in: list[str]
     """Archives that were not previewed to their end."""
     left_out: dict[str, str]
-    """Reason why a run does not read a file, by path."""
+    """Files that a run does not read: the reason by path."""
     examples: list[Example]
     unknown: list[Unknown]
     """Records in no known layout, the most frequent first."""
@@ -146,11 +146,11 @@ class Preview:
 
     @property
     def rows(self) -> int:
-        """Number of rows that a run would make of them."""
+        """Number of rows that a run would make of the records read."""
         return sum(file.rows for file in self.files)
 
     def as_json(self) -> dict[str, object]:
-        """Return the preview as JSON values."""
+        """Return the fields of the preview, with `records` and `rows`, as a dictionary for JSON."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         source = self.source.model_dump(mode="json")
         return {**values, "source": source, "records": self.records, "rows": self.rows}
@@ -169,13 +169,11 @@ def preview(
     limits: Limits | None = None,
     complete: Complete | None = None,
 ) -> Preview:
-    """Preview a source.
+    """Read the first records of a source's files, within limits, and return counts, examples and suggestions.
 
     Args:
-        source: The source.
         files: The files to preview. Default: those that a run reads.
         rows: Number of example rows to return.
-        limits: Limits of the preview.
         complete: Fills in domain and language if the source does not define them.
 
     Raises:
@@ -204,14 +202,14 @@ def preview(
 
 
 def merge_unknown(values: list[tuple[str, int, list[object]]], source: Source | None = None) -> list[Unknown]:
-    """Return the `source.yaml` lines that would make records fit, merging shapes that need the same lines.
+    """Suggest `source.yaml` lines for records in no known layout, and merge the shapes that need the same lines.
 
     Args:
-        values: Shape, number of records and sample of records.
-        source: The source, to detect a `layout` or `fields` that is not needed.
+        values: For each shape, its name, its number of records and a sample of them.
+        source: The source. If its `layout` or `fields` keeps records from being read, the lines say so.
 
     Returns:
-        The unknown records by their lines, with empty `files` and `example`.
+        One entry for each suggestion, with empty `files` and `example`.
     """
     found: dict[str, Unknown] = {}
     for shown, count, sample in sorted(values, key=lambda one: (-one[1], one[0])):
@@ -253,7 +251,7 @@ def _choose_files(paths: list[File], most: int | None) -> list[File]:
 
 
 def _choose_by_suffix(paths: list[File], most: int) -> list[File]:
-    """Return files of each suffix by its share, at least two."""
+    """Return about `most` files: of each suffix in proportion to its frequency, and at least two."""
     if len(paths) <= most:
         return paths
     kinds: dict[str, list[File]] = {}
@@ -271,7 +269,7 @@ def _spread(items: list[T], count: int) -> list[T]:
 
 
 class _Thinned(Generic[T]):
-    """An evenly spread sample of a stream of any length: at twice the wanted size every second item is removed."""
+    """An evenly spread sample of a stream. Above twice the wanted size, every second item is removed."""
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
@@ -295,7 +293,7 @@ class _Thinned(Generic[T]):
 
 
 class _Collector:
-    """Collector of a preview."""
+    """Collects the counts, examples and unknown records of a preview."""
 
     def __init__(self, source: Source, mapping: FieldMapping, limits: Limits, rows: int, members: int | None) -> None:
         self._source = source
@@ -311,10 +309,10 @@ class _Collector:
         self._shapes: dict[str, list[object]] = {}
         self._counts: Counter[str] = Counter()
         self._where: dict[str, tuple[list[str], str]] = {}
-        """The files and the first record of each shape."""
+        """For each shape, the files that contain it and its first record as JSON."""
 
     def look(self, at_hand: File) -> None:
-        """Preview a file, or the first files of an archive."""
+        """Preview a file, or the first members of an archive."""
         file = at_hand.name
         members = 0
 
@@ -349,15 +347,15 @@ class _Collector:
                 self._add_records(damaged, self.files[-1], _Thinned(0))
 
     def examples(self) -> list[Example]:
-        """Return rows spread over the files and their records."""
+        """Return example rows, spread over the files and their records."""
         by_file = _spread(self._examples, self._wanted)
         by_file = [_spread(examples, -(-self._wanted // len(by_file))) for examples in by_file]
-        # The first row of each file, then the second of each.
+        # Take the first row of each file, then the second of each.
         ranked = [one for rank in zip_longest(*by_file) for one in rank if one]
         return sorted(ranked[: self._wanted], key=lambda one: (one.file, one.position))
 
     def unknown(self) -> list[Unknown]:
-        """Return the records in no known layout."""
+        """Return the records in no known layout with the suggested lines."""
         shapes = [(shown, self._counts[shown], sample) for shown, sample in self._shapes.items()]
         found = merge_unknown(shapes, self._source)
         for one in found:
@@ -382,7 +380,7 @@ class _Collector:
         self._examples += filter(None, [examples.items()])
 
     def _add_records(self, block: Block, file: FileSeen, examples: _Thinned[Example]) -> bool:
-        """Add the records of a block and return whether more are wanted."""
+        """Add the records of a block. Return false if the limit of records per file ended it."""
         for record in block.records():
             if self._limits.records is not None and file.records >= self._limits.records:
                 return False
@@ -439,7 +437,7 @@ def _quote(raw: bytes) -> str:
 
 
 def _complete_examples(source: Source, examples: list[Example], complete: Complete | None) -> list[Example]:
-    """Fill in domain and language of the examples from the source or their text."""
+    """Fill in domain and language of the examples, from the source or with `complete`."""
     rows = pl.DataFrame(
         {
             "row_id": [

@@ -1,7 +1,7 @@
 """Reading of a source folder into tables: its rows, and the decisions about its records.
 
-This process cuts files into blocks; several processes parse them and write their tables as Parquet, so only a few
-blocks are in memory at a time. No content ends a reading: a record becomes a row, or a decision with the reason.
+The main process cuts files into blocks. Worker processes parse them and write their tables as Parquet, so only a few
+blocks are in memory at a time. No content stops the reading: a record becomes a row, or a decision with the reason.
 """
 
 import multiprocessing
@@ -39,7 +39,7 @@ UNIT = BLOCK // 2
 """Minimum size of a unit of work in bytes. A full block, which is a little smaller than `BLOCK`, is one unit."""
 
 MAX_BLOCKS = 2000
-"""Maximum number of blocks in a unit of work, so that a folder of tiny files becomes several units."""
+"""Maximum number of blocks in a unit of work, so that a folder of many tiny files becomes several units."""
 
 TABLES: dict[str, pl.Schema] = {
     "rows": schema.ROW,
@@ -48,22 +48,22 @@ TABLES: dict[str, pl.Schema] = {
     "quarantine": schema.QUARANTINE,
     "files": schema.FILES,
 }
-"""The tables of a reading and their schemas."""
+"""The tables that reading a source makes, and their schemas."""
 
 Complete = Callable[[pl.DataFrame], pl.DataFrame]
-"""Fills in columns that the source does not define. Must be a module-level function, since other processes call it."""
+"""Function that fills in columns that the source does not define. It must be picklable for the worker processes."""
 
 
 class Reading(NamedTuple):
-    """The tables of a source, by file and position.
+    """The tables read from a source, in the order of file and position.
 
-    The schemas are `TABLES`. `records = rows + dropped decisions`, where a record with n conversations counts n times.
-    The tables are files in the scratch folder and valid as long as it exists.
+    Their schemas are `TABLES`. `records = rows + dropped decisions`; a record with n conversations counts n times. The
+    tables are files in the scratch folder and can be used only as long as it exists.
     """
 
     rows: pl.LazyFrame
     decisions: pl.LazyFrame
-    """Dropped records (null `row_id`) and repaired ones (`row_id` of the repaired row)."""
+    """One decision per dropped record (`row_id` is null) and per repaired row."""
     annotations: pl.LazyFrame
     quarantine: pl.LazyFrame
     files: pl.LazyFrame
@@ -78,14 +78,13 @@ def read_source(
     complete: Complete | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
-    """Read a source.
+    """Read a source into tables.
 
     Args:
-        source: The source.
         scratch: An empty folder for the tables.
         workers: Number of parsing processes. It does not affect the result.
         complete: Fills in domain and language if the source does not define them.
-        progress: Called with the bytes read and the bytes in total, as stored.
+        progress: Called with the number of stored (compressed) bytes read so far and in total.
 
     Raises:
         InfinityError: A parsing process was killed.
@@ -98,7 +97,7 @@ def read_source(
     for name, columns in TABLES.items():
         parts = sorted(scratch.glob(f"{name}-*.parquet"))
         tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
-    # A file that was read in several units has a row for each.
+    # A file that was read in several units has one row per unit.
     counts = [pl.col(name).sum() for name in ("records", "rows", "repaired", "dropped")]
     tables["files"] = (
         tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
@@ -107,14 +106,14 @@ def read_source(
 
 
 def records_of(source: Source) -> Iterator[tuple[str, Record]]:
-    """Yield every record of a source with the name of its file, in order, read in this process without layouts."""
+    """Yield each record of a source with its file name, in order, without layouts and without other processes."""
     for unit in _units(source, lambda done, total: None):
         for block in unit:
             yield from ((block.file, record) for record in block.records())
 
 
 def start_processes(workers: int) -> None:
-    """Start the processes of `read_source` with this number of workers, so that their imports run in the background."""
+    """Start the worker processes of `read_source` early, so that their imports run in the background."""
     if workers > 1:
         for _ in range(workers):
             _processes(workers).submit(os.getpid)
@@ -129,7 +128,7 @@ class _Plan(NamedTuple):
 
 
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
-    """Yield units of work: runs of blocks of similar total size, which do not depend on the number of workers."""
+    """Yield units of work: lists of blocks of similar total size, independent of the number of workers."""
     files = source.files()
     sizes = [os.stat(file.path).st_size for file in files]
     total = sum(sizes)
@@ -153,7 +152,7 @@ def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[lis
 
 
 def _read_units(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iterator[int]:
-    """Read the units and yield their numbers of records in order. A single unit or worker runs in this process."""
+    """Read the units and yield their numbers of records in order. A single unit or worker needs no other process."""
     first = next(units, None)
     second = next(units, None) if workers > 1 else None
     if first is None:
@@ -204,7 +203,7 @@ def _end_with_parent() -> None:
 
 
 class _Tables:
-    """Collected tables of a unit."""
+    """The contents of the tables of one unit of work."""
 
     def __init__(self) -> None:
         self.roles: list[str] = []
@@ -214,9 +213,9 @@ class _Tables:
         """File and position of each row."""
         self.kinds: list[str] = []
         self.decided: list[tuple[int | None, str, int, str, str, str]] = []
-        """Index of the row or `None`; file; position; verdict; reason; detail."""
+        """For each decision: index of the row or `None`, file, position, verdict, reason, detail."""
         self.kept: list[tuple[int, str, int, str, str]] = []
-        """Index of the row; file; position; name; value."""
+        """For each annotation: index of the row, file, position, name, value."""
         self.raw: list[tuple[str, int, bytes]] = []
         self.files: list[tuple[str, int, int, int, int]] = []
 
@@ -237,7 +236,7 @@ def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables:
     before = len(tables.kinds)
     records = 0
     flagged: list[tuple[Record, int | None, str, str | None]] = []
-    """Record, index of its row or `None`, reason, message."""
+    """For each dropped or repaired record: the record, index of its row or `None`, reason, message."""
     for record in block.records():
         outcomes = [Rejected(record.error, record.message)] if record.error else parse(mapping(record.value), layout)
         annotations = mapping.annotations_of(record.value) if mapping.keeps else {}

@@ -27,10 +27,10 @@ from infinity_assets.rows.domains import Domain
 
 SOURCE_FILE = "source.yaml"
 NOT_DATA = NAMES["descriptions"]
-"""Names, in lower case, of files that describe a dataset."""
+"""Globs, in lower case, of the names of files that describe a dataset."""
 
 NOT_FOLDERS = (".*", "__macosx", "__pycache__")
-"""Names, in lower case, of folders to skip."""
+"""Globs, in lower case, of the names of folders to skip."""
 
 _SHUT = "a hidden folder or one of the operating system"
 
@@ -49,17 +49,17 @@ class Source(BaseModel):
     path: Path
     """The folder."""
     licence: str = "unknown"
-    """SPDX id if there is one."""
+    """License of all rows: an SPDX id if there is one."""
     domain: Domain | None = None
-    """The domain of all rows. Null: determined later for each row."""
+    """The domain of all rows. Null: determined for each row."""
     language: str | None = None
-    """The BCP 47 tag of all rows. Null: determined later for each row."""
+    """The BCP 47 tag of all rows. Null: determined for each row."""
     languages: tuple[str, ...] = ()
-    """The BCP 47 tags of the card if it names several. For information only."""
+    """The BCP 47 tags of the dataset card if it names several. For information only."""
     url: str | None = None
     """Origin of the files: `hf://datasets/owner/name` for a dataset of the Hugging Face Hub."""
     revision: str | None = None
-    """Version of the files; a commit of the Hub."""
+    """Version of the files: a commit, for a dataset of the Hub."""
     config: str | None = None
     """Configuration of a dataset of the Hub."""
     split: str | None = None
@@ -69,7 +69,7 @@ class Source(BaseModel):
     layout: str | None = None
     """The layout of every record, for files with misleading keys. Null: determined by the keys."""
     fields: dict[str, str] = {}
-    """Paths or templates for the keys of a layout: `output: meta.reply.0` or `input: "{title}: {body}"`."""
+    """Path or template for each key of a layout: `output: meta.reply.0` or `input: "{title}: {body}"`."""
     keep: tuple[str, ...] = ()
     """Paths of values to keep as annotations of the row, in addition to those that the layout keeps."""
     include: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class Source(BaseModel):
         return "named by `exclude`" if any(fnmatchcase(name, glob) for glob in self.exclude for name in names) else None
 
     def find_unread(self) -> dict[str, str]:
-        """Return the files and folders (`path/`) that are not read, and broken links, by path, each with the reason."""
+        """Return the reason why a file, a folder (`path/`) or a broken link is not read, by path."""
         closed: list[str] = []
         skipped = {
             file.name: why
@@ -131,7 +131,7 @@ class File(NamedTuple):
     """A file of a source."""
 
     name: str
-    """Path in the source, as in the rows; bytes that are not UTF-8 become U+FFFD."""
+    """Path in the source, as in column `file` of the rows. Bytes that are not UTF-8 become U+FFFD."""
     path: str
     """Path on this machine."""
 
@@ -166,7 +166,7 @@ def is_data(file: str) -> bool:
 
 
 def _is_shut(folder: str) -> bool:
-    """Return whether to skip a folder by its name. Paths in archives may begin with `.` or `..`, which are entered."""
+    """Return whether to skip a folder by its name. The parts `.` and `..` of a path are not skipped."""
     return folder not in (".", "..") and bool(_NOT_FOLDERS.match(folder.lower()))
 
 
@@ -195,13 +195,13 @@ def stat_fingerprint(folder: Path) -> str:
 
 
 def content_fingerprint(source: Source, known: Path) -> str:
-    """Return a hash of the paths and contents of the files to read, which is equal for a copy of the source.
+    """Return a hash of the paths and contents of the files to read. A copy of the source has the same hash.
 
-    A file is read only if its size or time has changed since the last call.
+    A file is opened only if its size or modification time has changed since the last call.
 
     Args:
         source: The source.
-        known: JSON file that stores sizes, times and hashes between calls.
+        known: JSON file that keeps sizes, times and hashes between calls.
     """
     try:
         before: dict[str, list] = json.loads(known.read_text(encoding="utf-8"))
@@ -223,7 +223,7 @@ def content_fingerprint(source: Source, known: Path) -> str:
 
 
 def find_sources(root: Path) -> list[Path]:
-    """Return the folders and links in a root with a data file or `source.yaml`, by name; [] if there is no root."""
+    """Return the subfolders of `root` with a data file or a `source.yaml`, by name; [] if `root` does not exist."""
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return [path for path in folders if not path.name.startswith(".") and _is_source(path)]
 
@@ -233,7 +233,7 @@ def _is_source(folder: Path) -> bool:
 
 
 def _files(folder: Path, closed: list[str] | None = None) -> list[File]:
-    """Return all files under a folder by path, and append skipped folders (`name/`) and broken links to `closed`."""
+    """Return all files under a folder by path. Append skipped folders (`name/`) and broken links to `closed`."""
     root = os.fspath(folder)
     files = []
     seen = set()

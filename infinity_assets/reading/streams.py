@@ -1,4 +1,4 @@
-"""Plain byte streams of files: decompressed, taken out of archives, and converted from UTF-16 to UTF-8.
+"""Plain byte streams of files: decompressed, taken out of archives, and converted from UTF-16 or UTF-32 to UTF-8.
 
 Damage raises an exception and never shortens a stream: the end of the stream is the end of the data.
 """
@@ -33,11 +33,11 @@ DAMAGE = (
     NotImplementedError,
     RuntimeError,
 )
-"""Errors from reading a damaged file. In a zip file an exotic member raises NotImplementedError and an encrypted one
-RuntimeError."""
+"""Errors from reading a damaged file. A zip member with an unsupported compression raises NotImplementedError, an
+encrypted one RuntimeError."""
 
 MAX_WINDOW = 2**27
-"""The window of `zstd --long=27`, with which large open datasets are packed; the library's default is smaller."""
+"""Window size in bytes of `zstd --long=27`, which large open datasets use. The library's default is smaller."""
 
 MAX_DEPTH = 4
 """Maximum nesting of archives and compressions."""
@@ -48,7 +48,7 @@ MEMBER = "!"
 CHUNK = 1 << 20
 
 _PACKED = 1 << 12
-"""Bytes to decompress at once. Damage loses at most these, and decompression can make them a thousand times as many."""
+"""Number of compressed bytes to read at once. Damage loses at most these, and they can expand a thousandfold."""
 
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -56,7 +56,7 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Byte order marks, longest first because the mark of UTF-32 begins with the mark of UTF-16."""
+"""Encodings by byte order mark, longest first because the mark of UTF-32 begins with the mark of UTF-16."""
 
 
 _ZEROS: dict[tuple[bool, ...], str] = {
@@ -65,7 +65,7 @@ _ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
 }
-"""Zero bytes among each four of a text that begins with, or is mostly, ASCII (RFC 4627, section 3)."""
+"""Encodings by the bytes of each four that are zero, in a text that is mostly ASCII or begins so (RFC 4627)."""
 
 _BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 """First bytes of Parquet and Arrow files."""
@@ -81,7 +81,7 @@ def is_archive(path: PurePosixPath | Path) -> bool:
 
 
 def compression_of(head: bytes) -> str | None:
-    """Return the compression by the first bytes of a file: `gz`, `zst`, `bz2`, `xz` or `None`."""
+    """Return the compression that the first bytes of a file show: `gz`, `zst`, `bz2`, `xz` or `None`."""
     unpacker = _unpacker_of(head)
     return unpacker.suffix if unpacker else None
 
@@ -122,7 +122,7 @@ def open_files(
         stream: The bytes of the file.
         file: The path of the file in the source.
         wanted: Returns whether to read a path inside an archive.
-        name: The path with the suffixes, if not `file`.
+        name: Path whose suffixes tell the format. Default: `file`.
         depth: Maximum number of further compressions and archives to open.
 
     Raises:
@@ -200,7 +200,7 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
 def _member(
     opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int
 ) -> Iterator[Opened]:
-    """Yield the files of an archive member, or a stream that raises if it cannot be opened, so the others are read."""
+    """Yield the files of an archive member. A damaged one gives a stream that raises, so the rest is still read."""
     name = PurePosixPath(path)
     try:
         with opened() as stream:
@@ -210,7 +210,7 @@ def _member(
 
 
 class _Member(tarfile.TarInfo):
-    """A member of a tar. Raises if the archive is damaged, where the library takes a bad header for its end."""
+    """A member of a tar archive. A bad header raises; the library would take it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Member":
@@ -227,7 +227,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
-    """Return the stream, converted to UTF-8 if its mark or its zero bytes show UTF-16 or UTF-32."""
+    """Return the stream, converted to UTF-8 if its byte order mark or zero bytes show UTF-16 or UTF-32."""
     encoding = next((name for mark, name in _BOMS.items() if head.startswith(mark)), None)
     if encoding is None and b"\0" in head and not head.startswith(_BINARY):
         lanes = [head[lane::4] for lane in range(4)]
@@ -237,7 +237,7 @@ def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
 
 
 class _Pieces(io.RawIOBase):
-    """A stream of the bytes that an iterator yields piece by piece."""
+    """A stream of the bytes that an iterator yields in pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -263,21 +263,21 @@ def _buffered(pieces: Iterator[bytes]) -> io.BufferedReader:
 
 
 def _pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a stream up to any damage; `read` would lose those before it."""
+    """Yield the bytes of a stream in pieces, up to any damage. One `read` would lose the bytes before the damage."""
     read = getattr(stream, "read1", stream.read)
     while data := read(1 << 16):
         yield data
 
 
 class _Quiet:
-    """A stream that ends at an error and keeps it in `error`: the tar library would lose the bytes before it."""
+    """A stream that ends at an error and keeps it in `error`. The tar library itself would lose the bytes before it."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
         self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes."""
+        """Return up to `size` bytes, none at the end or after an error."""
         try:
             return b"" if self.error else self._stream.read1(size)
         except DAMAGE as error:
@@ -329,7 +329,7 @@ def _decompress(file: io.BufferedReader, unpacker: "_Unpacker") -> Iterator[byte
 
 
 def _fail(error: Exception) -> Iterator[bytes]:
-    """Yield nothing and raise the error that prevented the opening of a stream."""
+    """Raise the error that prevented the opening of a stream, when the stream is read."""
     yield from ()
     raise error
 
@@ -353,4 +353,4 @@ _UNPACKERS: dict[bytes, _Unpacker] = {
     b"BZh": _Unpacker("bzip2", "bz2", bz2.BZ2Decompressor),
     b"\xfd7zXZ\x00": _Unpacker("xz", "xz", lzma.LZMADecompressor, padded=True),
 }
-"""Compressions by the first bytes of the file. A zstandard file may begin with a skippable frame."""
+"""Compressions by the first bytes of a file. A zstandard file may begin with a skippable frame (16 forms)."""

@@ -2,7 +2,7 @@
 
 The method is simdjson's first stage (Langdale and Lemire, arXiv 1902.08318) in numpy: unescaped quotes show what is
 inside strings, brackets outside strings give the depth. It handles about 150 MB/s. For invalid JSON the positions are
-meaningless, which parsing reveals.
+meaningless; parsing the pieces then fails.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ _STRUCTURAL[_COMMA] = True
 
 
 class Cuts(NamedTuple):
-    """Positions in a run of list elements."""
+    """Positions at which consecutive elements of a list can be cut apart."""
 
     commas: np.ndarray
     """Positions of the commas between elements, in bytes."""
@@ -34,7 +34,7 @@ class Cuts(NamedTuple):
 
 
 def find_cuts(data: bytes) -> Cuts:
-    """Return the cuts of a run of elements that starts after the list's `[` or after a comma."""
+    """Return the cuts of consecutive elements of a list. The data starts after the list's `[` or after a comma."""
     codes = np.frombuffer(data, np.uint8)
     quotes = codes == _QUOTE
     if b"\\" in data:
@@ -55,14 +55,14 @@ def find_cuts(data: bytes) -> Cuts:
 
 
 def split_elements(data: bytes) -> list[bytes]:
-    """Return the bytes of each element of a run, without commas and surrounding white space."""
+    """Return the bytes of each of consecutive list elements, without commas and surrounding white space."""
     cuts = find_cuts(data)
     bounds = [-1, *cuts.commas.tolist(), len(data) if cuts.end is None else cuts.end]
     return [data[start + 1 : stop].strip() for start, stop in pairwise(bounds)]
 
 
 def _find_escaped(codes: np.ndarray) -> np.ndarray:
-    """Return the positions after odd runs of backslashes."""
+    """Return the positions of escaped bytes: those after an odd number of backslashes."""
     slashes = np.flatnonzero(codes == _BACKSLASH)
     starts = np.flatnonzero(np.diff(slashes, prepend=-2) != 1)
     lengths = np.diff(starts, append=slashes.size)

@@ -16,7 +16,7 @@ REQUEST_HINTS = NAMES["request_hints"]
 ANSWER_HINTS = NAMES["answer_hints"]
 INPUT_HINTS = ("context", "input", "passage", "document", "background", "article")
 TURN_HINTS = ("messages", "conversation", "dialog", "turns", "chat", "utterances")
-"""Parts of names that hint at the meaning of a value, the likeliest first."""
+"""Words in keys that hint at the meaning of the value, the most reliable first."""
 
 TEMPLATE = """\
 # No field could be guessed. Fill in a path (`meta.reply.0`) or a template (`"{title}: {body}"`) for each.
@@ -29,7 +29,7 @@ TEMPLATE = """\
 GUESSED = "# Guessed from names and lengths: check that each field holds what its name says."
 
 JUDGING = ("label", "winner", "better", "safer", "prefer", "correct", "gold", "rank")
-"""Parts of names of keys that mark the right one of several answers."""
+"""Words in the names of keys that tell the right one of several answers."""
 
 _CANDIDATE = re.compile(r"^(.+?)(?:_?\d|_[a-d])$", re.IGNORECASE)
 
@@ -49,10 +49,10 @@ def shape(value: object) -> str:
 
 
 def suggest_lines(values: Iterable[object]) -> str:
-    """Guess the lines of a `source.yaml` that would make records fit, from a sample of them.
+    """Guess the lines of a `source.yaml` that map records to a layout, from a sample of the records.
 
-    The result is `TEMPLATE`, a form to fill in, if nothing can be guessed, or if a record seems to hold several answers
-    and a key that marks the right one.
+    The result is `TEMPLATE`, a form to fill in, if nothing can be guessed, or if the records seem to hold several
+    answers and a key that tells the right one.
     """
     records = [value for value in values if isinstance(value, dict)]
     turns = _turn_list(records)
@@ -81,7 +81,7 @@ def suggest_lines(values: Iterable[object]) -> str:
 
 
 def _are_candidates(records: list[dict], leaves: list[Leaf]) -> bool:
-    """Return whether a key judges two texts whose names differ only in a last digit or letter (`sol1`, `sol2`)."""
+    """Return whether records seem to hold several answers (`sol1`, `sol2`) and a key that tells the right one."""
     stems = [found[1].lower() for leaf in leaves if (found := _CANDIDATE.match(leaf.path))]
     judged = any(word in str(key).lower() for record in records[:1] for key in record for word in JUDGING)
     return judged and len(set(stems)) < len(stems)
@@ -100,7 +100,7 @@ def _quote(path: str) -> str:
 
 
 def _best_hinted(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
-    """Return the leaf whose name contains the likeliest hint; a hint of one letter must be the whole name."""
+    """Return the leaf whose name contains the earliest of the hints. A hint of one letter must be the whole name."""
     for hint in hints:
         for leaf in leaves:
             names = [name.lower() for name in leaf.path.split(".") if not name.isdecimal()]
@@ -110,7 +110,7 @@ def _best_hinted(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
 
 
 def _leaves(records: list[dict]) -> list[Leaf]:
-    """Return the text fields of at least half of the records in the order of appearance, without ids (no space)."""
+    """Return the text fields that at least half of the records have, in order of appearance, without one-word ids."""
     lengths: dict[str, list[int]] = {}
     prose: set[str] = set()
     for record in records:
@@ -134,7 +134,7 @@ def _texts(value: object, path: str, depth: int = 4) -> Iterator[tuple[str, str]
 
 
 def _turn_list(records: list[dict]) -> str | None:
-    """Return the path of a list of objects whose name suggests turns."""
+    """Return the top-level key of a list of objects whose name suggests turns, or `None`."""
     for record in records[:1]:
         for key, value in record.items():
             named = any(hint in str(key).lower() for hint in TURN_HINTS)

@@ -1,4 +1,4 @@
-"""Parsing of dialogues that are one text with a mark before each turn.
+"""Parsing of transcripts: dialogues in one text, with a mark of the speaker before each turn.
 
 A text is a transcript only if it begins with a mark of the user or the system, a mark of the assistant follows, and all
 marks belong to one family. Marks that are words (`Human:`, `问：`) count only at the beginning of a line; marks that
@@ -15,12 +15,12 @@ Turn = tuple[str, str]
 
 
 class Family(NamedTuple):
-    """Marks that occur together."""
+    """Speaker marks that occur together in a transcript."""
 
     opens: re.Pattern[str]
     """Matches at the beginning of a transcript."""
     mark: re.Pattern[str]
-    """Any mark; its first group is the speaker."""
+    """Matches any mark. Its first group is the speaker."""
 
 
 def _words(users: str, assistants: str) -> Family:
@@ -35,7 +35,7 @@ def _words(users: str, assistants: str) -> Family:
 
 
 PREAMBLE = r"\s*(?:Below is an? instruction|A chat between|The following is a conversation|以下是|下面是)"
-"""System prompts of Alpaca and Vicuna, which may precede the first mark if the marks are not words."""
+"""Matches system prompts like Alpaca's and Vicuna's, which may precede the first mark of some families."""
 
 _NAMES = "Instruction|Input|Response|Human|Assistant|User|System|Question|Answer|Prompt|Output|指令|输入|问题|用户|助手|回答|输出"
 _HASH = rf"#{{2,3}}[ ]?({_NAMES})[ ]?[:：]"
@@ -68,7 +68,7 @@ _OTHER_NAMES = {
     ),
     "function response": "tool",
 }
-"""Roles of speakers that occur only in transcripts."""
+"""Roles by the name of the speaker, for names that occur only in transcripts."""
 
 _ENDS = re.compile(
     r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>))+\s*$"
@@ -91,7 +91,7 @@ def turns_of(text: str) -> list[Turn] | None:
 
 
 def turns_before_answer(text: str) -> list[Turn] | None:
-    """Return the turns before the final assistant's mark of a transcript that ends in it; `None` for any other text."""
+    """Return the turns of a transcript that ends with a mark of the assistant; `None` for any other text."""
     turns = turns_of(text) if text.rstrip().endswith((":", "：")) and _DANGLING.search(text[-40:]) else None
     return turns[:-1] if turns and len(turns) > 1 and turns[-1] == ("assistant", "") else None
 
@@ -119,7 +119,7 @@ def split_dialogues(text: str) -> list[str]:
             dialogues.append(block)
         elif dialogues and not any(family.mark.match(block) for family in FAMILIES):
             dialogues[-1] += f"\n\n{block}"
-        else:  # a turn alone: the blank lines are inside a dialogue
+        else:  # the block is one turn, so blank lines do not separate dialogues
             return parts
     return dialogues
 
@@ -151,7 +151,7 @@ def _parse_marks(text: str, family: Family) -> list[Turn] | None:
 
 def _parse_inst(text: str) -> list[Turn] | None:
     """Return the turns of Llama 2's form: `[INST] <<SYS>> system <</SYS>> request [/INST] answer`."""
-    pieces = _INST.split(text)  # a text, then for each mark a slash or nothing and a text
+    pieces = _INST.split(text)  # the text before the first mark, then each mark's slash and text
     turns: list[Turn] = []
     for index, (slash, piece) in enumerate(zip(pieces[1::2], pieces[2::2], strict=True)):
         if bool(slash) != bool(index % 2):

@@ -1,8 +1,8 @@
 """Character classes, shared by the text scanners and the tables that they read."""
 
 SEPARATOR, LETTER, NUMBER, ALONE, SPACE, SYMBOL = range(6)
-"""Between tokens; a letter of a word; a number of a word; a token by itself; white space; between tokens but with a
-meaning."""
+"""Character classes: `ALONE` is a token by itself, `SYMBOL` separates tokens but has a meaning, `SEPARATOR` is any
+other character between tokens."""
 
 SYMBOLS = r"[\p{Sm}\p{Sc}\p{So}*/%&#@~^\\-]"
-"""Operators, currencies, pictures: texts that differ in one differ in meaning."""
+"""Matches operators, currency signs and pictographs. Texts that differ in one of them differ in meaning."""

@@ -1,4 +1,4 @@
-"""Expressions over the `messages` of a row: its sides, its instruction, its answer."""
+"""Polars expressions over the `messages` of a row."""
 
 import polars as pl
 
@@ -17,12 +17,12 @@ def turns_of(role: str, messages: str = "messages") -> pl.Expr:
 
 
 def instruction(messages: str = "messages") -> pl.Expr:
-    """Return the first user turn."""
+    """Return the content of the first user turn."""
     return turns_of("user", messages).list.first()
 
 
 def answer(messages: str = "messages") -> pl.Expr:
-    """Return the last assistant turn; null if there is no assistant turn."""
+    """Return the content of the last assistant turn, or null if there is none."""
     return turns_of("assistant", messages).list.last()
 
 

@@ -1,4 +1,4 @@
-"""Frames in the shape of a schema, decisions on rows, and counts, for all layers."""
+"""Helpers for frames: conform them to a schema, make decisions on their rows, count rows."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,12 +11,12 @@ Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 def conform(frame: Frame, schema: Mapping[str, Any], *, fill: bool = False) -> Frame:
-    """Return the columns of a schema, in its order and cast to its types.
+    """Return exactly the columns of a schema, in its order and cast to its types.
 
     Args:
-        frame: Has these columns, and perhaps others.
+        frame: A frame with these columns, and perhaps others.
         schema: The columns of the result.
-        fill: Whether a column that the frame lacks is null; without it, a missing column is an error.
+        fill: If true, a missing column becomes null; otherwise it is an error.
     """
     present = set(frame.collect_schema().names() if fill else schema)
     return frame.select(
@@ -25,7 +25,7 @@ def conform(frame: Frame, schema: Mapping[str, Any], *, fill: bool = False) -> F
 
 
 def json_detail(*columns: str | pl.Expr, **named: str | pl.Expr) -> pl.Expr:
-    """Return columns as a JSON object per row, in the column `detail`."""
+    """Return an expression `detail` that packs columns into one JSON object per row. Keywords rename columns."""
     renamed = [(pl.col(column) if isinstance(column, str) else column).alias(name) for name, column in named.items()]
     return pl.struct(*columns, *renamed).struct.json_encode().alias("detail")
 
@@ -33,7 +33,7 @@ def json_detail(*columns: str | pl.Expr, **named: str | pl.Expr) -> pl.Expr:
 def decide(
     rows: Frame, verdict: str | pl.Expr = "dropped", reason: str | pl.Expr | None = None, detail: pl.Expr | None = None
 ) -> Frame:
-    """Return a decision on each row, of schema `DECISIONS`. A reason or detail of None is a column of the rows."""
+    """Return one decision per row (schema `DECISIONS`). A reason or detail of `None` is taken from the rows."""
     given = {"verdict": verdict, "reason": reason, "detail": detail}
     return conform(
         rows.with_columns(
@@ -46,14 +46,12 @@ def decide(
 
 
 def count_by(frame: Frame, *by: str | pl.Expr, name: str = "rows", within: int = 0) -> Frame:
-    """Count the rows by columns.
+    """Count the rows of each combination of values of the columns `by`.
 
     Args:
-        frame: Any rows.
-        by: The columns.
-        name: The name of the count.
-        within: How many of the columns come before the count in the order of the result, which is by these columns,
-            then the most frequent first, then by the other columns.
+        name: The name of the column with the count.
+        within: Number of columns of `by`, from the left, by which the result is sorted first. Then the highest counts
+            come first, then the other columns decide.
     """
     counted: Any = frame.group_by(*by).len(name)
     *keys, _ = counted.collect_schema().names()

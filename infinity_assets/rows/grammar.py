@@ -18,18 +18,18 @@ Message = dict[str, str]
 _WORDS = load_words(Path(__file__).with_name("grammar.yaml"))
 
 ROLES: dict[str, str] = {name: role for role, names in _WORDS["roles"].items() for name in names}
-"""Names of the three roles in datasets, in lower case."""
+"""The role (system, user or assistant) by its name in datasets, in lower case."""
 
 DEBRIS: tuple[str, ...] = tuple(_WORDS["debris"])
-"""Marks of chat templates. A trainer would read them in a text as real ones."""
+"""Marks of chat templates. In a text, a trainer would mistake them for those of its own template."""
 
 _LAST = {mark[-1] for mark in DEBRIS}
 
 SYSTEM_OPENINGS = ("You are", "You're", "你是")
-"""Openings of system prompts that are tagged as assistant turns."""
+"""Beginnings of system prompts that datasets tag as assistant turns."""
 
 SHAPES = {"conversation": "(system )?user assistant( user assistant)*", "instruction": "(system )?user", "text": "user"}
-"""The roles of each kind of row, as a regular expression."""
+"""The sequence of roles of each kind of row, as a regular expression."""
 
 
 class Repaired(NamedTuple):
@@ -50,9 +50,9 @@ class Rejected(NamedTuple):
 
 
 def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejected:
-    """Return a conversation made from turns of (role as in the dataset, text or None if it is not text).
+    """Repair a conversation, given as pairs of a dataset's role and a text (`None` if not text), or reject it.
 
-    A question without an answer stays as it is. Repairs, by their names in `decisions`: `template_debris` at the end of
+    A single question without an answer is kept. Repairs, by their names in `decisions`: `template_debris` at the end of
     a turn is cut; `nul_characters` are removed; `system_tagged_as_assistant` is retagged; `empty_system_removed`;
     `same_role_turns_merged`, with a blank line between them; `leading_assistant_turn_cut`, a greeting that answers
     nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
@@ -115,7 +115,7 @@ def _alternate(roles: Sequence[str]) -> bool:
 
 
 def _repair_order(messages: list[Message], repairs: list[str]) -> list[Message]:
-    """Merge neighbors of one role; drop an empty system turn and an assistant turn before the first user turn."""
+    """Merge adjacent turns of one role. Drop an empty system turn, and an assistant turn before the first user turn."""
     merged: list[Message] = []
     for message in messages:
         if message["role"] == "system" and not message["content"]:
@@ -133,7 +133,7 @@ def _repair_order(messages: list[Message], repairs: list[str]) -> list[Message]:
 
 
 def find_grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the faults of a frame with `row_id`, `messages` and `kind`, one line per row and fault.
+    """Return the faults of rows with `row_id`, `messages` and `kind`, one line (`row_id`, `fault`) for each.
 
     Faults: `roles_not_alternating`, `wrong_last_role` (for the kind), `empty_turn`, `template_debris`.
     """

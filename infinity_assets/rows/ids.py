@@ -2,7 +2,7 @@
 
 A row id is the 128-bit BLAKE2b digest of the canonical conversation: for every turn the role, the number of characters
 of the NFC-normalized content, and that content. The length makes the encoding unambiguous, so that two conversations
-share an id only if they are equal.
+share an id only if they are equal after NFC.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ def digest(text: str) -> str:
 
 
 def canonical_text(messages: str = "messages") -> pl.Expr:
-    """Return the canonical text of a conversation, the input of its row id."""
+    """Return the canonical text of a conversation, from which its row id is computed."""
     role, content = pl.element().struct.field("role"), pl.element().struct.field("content").str.normalize("NFC")
     turn = pl.concat_str([role, content.str.len_chars().cast(pl.String), content], separator=":")
     return pl.col(messages).list.eval(turn).list.join("\n")
@@ -31,7 +31,7 @@ def row_id(roles: Sequence[str], contents: Sequence[str]) -> str:
 
 
 def add_row_ids(frame: pl.DataFrame, messages: str = "messages") -> pl.DataFrame:
-    """Return the frame with `row_id` as its first column."""
+    """Return the frame with `row_id`, computed from the messages, as its first column."""
     texts = frame.select(canonical_text(messages)).to_series()
     # hashlib has no vectorized form, and Polars' own hash is 64 bits wide and not stable between versions. This runs at
     # about 1 M rows/s.
@@ -51,7 +51,7 @@ def shard_of(shards: int) -> pl.Expr:
 
 
 def draw(stage: str, row_ids: pl.Series) -> pl.Series:
-    """Return a uniform number in [0, 1) per row, seeded by (stage, row id), whatever the run and the order of rows."""
+    """Return a pseudo-random number in [0, 1) per row. It depends only on the stage and the row id."""
     numbers = [
         int.from_bytes(hashlib.blake2b(f"{stage}:{row}".encode(), digest_size=8).digest()) >> 11 for row in row_ids
     ]

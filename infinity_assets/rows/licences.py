@@ -1,8 +1,8 @@
 """Licenses of rows and of texts derived from them.
 
-A row made from several others carries the most restrictive of their licenses. The order below is our own, from least to
-most restrictive for someone who trains and publishes a model; a license that is not in it ranks just before `unknown`,
-which is worst. It is not legal advice.
+A row made from several others carries the most restrictive of their licenses. The file `licences.yaml` lists licenses
+from least to most restrictive for someone who trains and publishes a model. A license outside the list ranks above it,
+and `unknown` ranks highest. The order is our own and not legal advice.
 """
 
 import re
@@ -19,18 +19,18 @@ _WORDS = load_words(Path(__file__).with_name("licences.yaml"))
 ORDER: tuple[str, ...] = tuple(_WORDS["order"])
 
 _SPDX = {licence.lower(): licence for licence in (*ORDER, *_WORDS["others"])} | _WORDS["hub"]
-"""SPDX ids by lower-case id: SPDX's own, and the Hugging Face Hub's."""
+"""SPDX ids by name in lower case: SPDX's own names and those of the Hugging Face Hub."""
 
 
 def spdx(licence: str) -> str | None:
-    """Return the SPDX id of a license by its name on the Hub or in SPDX, ignoring case; None if it has no id."""
+    """Return the SPDX id of a license by its name on the Hub or in SPDX, ignoring case; `None` if it has no id."""
     return _SPDX.get(licence.strip().lower())
 
 
 def licence_from_card(licence: object, name: object = None) -> str:
     """Return the license of a dataset from the `license` and `license_name` of its card on the Hub.
 
-    The result is an SPDX id; of several, the most restrictive. A custom license with a name becomes SPDX's
+    The result is an SPDX id, for several licenses that of the most restrictive. A named custom license becomes SPDX's
     `LicenseRef-NAME`. A missing license, `unknown` and an unnamed `other` become `unknown`.
     """
     licences = [_normalize(each, name) for each in (licence if isinstance(licence, list) else [licence])]

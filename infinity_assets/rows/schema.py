@@ -24,28 +24,27 @@ def _texts(*names: str) -> dict[str, type[pl.String]]:
 ROW = pl.Schema(
     {"row_id": pl.String, "messages": MESSAGES, **_PLACE, **_texts("licence", "domain", "language", "kind")}
 )
-"""A row of the pool, one per readable record of a file."""
+"""A row of the pool. A record of a file becomes one row, or several if it holds several conversations."""
 
 SYNTHETIC_ROW = pl.Schema({**ROW, "parents": pl.List(pl.String), "operation": pl.String, "round": pl.Int32})
 """A row written by a model, with its parents (row ids), the operation that produced it, and the round of the chat
 loop."""
 
 DECISIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("verdict", "reason", "detail")})
-"""One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null if nothing could be parsed."""
+"""One verdict on a record or row. The catalog adds `asset` and `partition`. `row_id` is null if there is no row."""
 
 ANNOTATIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("name", "value")})
-"""One value of a record beside its conversation (a label, a reward, the rejected answer), as JSON, by name and row."""
+"""One value beside the conversation of a record, such as a label or a reward: its name, and the value as JSON."""
 
 QUARANTINE = pl.Schema({**_PLACE, "raw": pl.Binary})
 """The bytes of a record that was dropped or repaired."""
 
 FILES = pl.Schema({**_texts("source", "file"), **dict.fromkeys(("records", "rows", "repaired", "dropped"), pl.Int64)})
-"""A file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file in an
-archive is `archive!path`."""
+"""Counts for a file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file
+in an archive is `archive!path`."""
 
 ORIGINS = pl.Schema({"row_id": pl.String, **_PLACE, "licence": pl.String})
-"""One record of a file and the row it became. Kept for every record, also if the row is later dropped as a
-duplicate."""
+"""One record of a file and the row that it became. It is kept even if the row is later dropped as a duplicate."""
 
 EDGES = pl.Schema(_texts("child_id", "parent_id", "operation"))
 """One step of descent between two rows; the catalog adds `asset`."""
@@ -62,9 +61,9 @@ GENERATIONS = pl.Schema(
         "cost": pl.Float64,
     }
 )
-"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response
-store held it; `error` is a class of `inference.requests`, and `cause` explains it in words; `attempt` is above 0 if an
-unusable answer was requested again; `cost` is in the currency of the settings' prices, 0 if cached."""
+"""One model call of an asset. `seconds` is the time from submission to answer. `cached` means that the answer came from
+the response store. `error` is a class of `inference.requests`; `cause` explains it in words. `attempt` is above 0 if an
+unusable answer was requested again. `cost` is in the currency of the settings' prices, and 0 if cached."""
 
 MEANING: dict[str, str] = {
     "row_id": "128-bit hash of the canonical conversation: same content, same id, everywhere",
@@ -80,7 +79,7 @@ MEANING: dict[str, str] = {
     "operation": "the operation that produced the row: an evolution operator, `answer`, or `from_text`",
     "round": "round of the chat loop, from 1; 0 before it",
 }
-"""Descriptions of the columns above, shown in the web UI."""
+"""Descriptions of the columns of rows, shown in the web UI."""
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:

@@ -1,12 +1,12 @@
-"""Text, normalized for comparison."""
+"""Polars expressions that normalize and tokenize texts for comparison."""
 
 import polars as pl
 
 CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-"""Scripts written without spaces between words (and Hangul, whose words inflect): one character is one token."""
+"""Scripts in which one character is one token: those without spaces between words, and Hangul, whose words inflect."""
 
 TOKEN = rf"[{CJK}]|[\p{{L}}\p{{M}}\p{{N}}&&[^{CJK}]]+"
-"""A token: a word, a number, or one CJK character."""
+"""Matches a token: a word, a number, or one CJK character."""
 
 FUNCTION_WORDS = (
     "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you i me my "
@@ -35,6 +35,6 @@ _ENCLOSED = r'(?s)^(?:“([^“”]*)”|「([^「」]*)」|『([^『』]*)』|"
 
 
 def strip_quotes(text: pl.Expr) -> pl.Expr:
-    """Remove quotation marks around the whole text, English or Chinese, and a straight one without its partner."""
+    """Remove quotation marks around a whole text, English or Chinese. A straight one may lack its partner."""
     bare = text.str.strip_chars()
     return bare.str.replace(_ENCLOSED, "${1}${2}${3}${4}").str.strip_chars()

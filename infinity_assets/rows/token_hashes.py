@@ -1,8 +1,8 @@
-"""The tokens of many texts at once, as 64-bit hashes, by a compiled scan of their UTF-8 bytes.
+"""The tokens of many texts as 64-bit hashes, from a compiled scan of the texts' UTF-8 bytes.
 
-The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJK character per token), at some hundred
-megabytes a second and core: hashes replace strings wherever texts are compared with texts. The scan releases the GIL,
-so that batches can run in threads.
+The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJK character per token). Code that
+compares many texts uses these hashes instead of strings, at some hundred megabytes per second and core. The scan
+releases the GIL, so that batches can run in threads.
 """
 
 import threading
@@ -24,7 +24,7 @@ _LOCK = threading.RLock()
 
 
 def _compute_once(compute: Callable[[], T]) -> Callable[[], T]:
-    """Wrap a function so that it runs once, also under threads, which `functools.cache` does not ensure."""
+    """Wrap a function so that it runs only once, even with threads, which `functools.cache` does not ensure."""
     results: list[T] = []
 
     def get() -> T:
@@ -38,19 +38,19 @@ def _compute_once(compute: Callable[[], T]) -> Callable[[], T]:
 
 
 class TokenHashes(NamedTuple):
-    """The tokens of a list of texts, flat. Text i has the tokens from `offsets[i]` up to `offsets[i + 1]`."""
+    """The tokens of a list of texts, in flat arrays. Text i has the tokens from `offsets[i]` up to `offsets[i + 1]`."""
 
     hashes: np.ndarray
     """uint64: equal tokens have equal hashes."""
     offsets: np.ndarray
-    """int64, texts + 1 entries."""
+    """int64: one entry more than there are texts."""
     starts: np.ndarray
     """int32: start of each token in its text, in bytes of `texts`."""
     ends: np.ndarray
     """int32: end of each token."""
     wordy: np.ndarray
-    """bool: two or more letters and nothing else, or a CJK character. A lone digit is no evidence that two texts are
-    one."""
+    """bool: true for two or more letters and nothing else, or for a CJK character. Other tokens, such as a lone digit,
+    are no evidence that two texts are the same."""
     texts: pl.Series
     """The texts as scanned (`to_nfkc`). Their case is kept."""
 
@@ -58,8 +58,8 @@ class TokenHashes(NamedTuple):
 def hash_tokens(texts: pl.Series) -> TokenHashes:
     """Return the tokens of every text; a null text has none.
 
-    They differ from `rows.text.tokens` in two letters whose lower case depends on more than themselves: every sigma is
-    σ, and İ is i.
+    They differ from `rows.text.tokens` in the lower case of two letters: every sigma becomes σ, even at the end of a
+    word, and İ becomes i.
     """
     from infinity_assets.rows.token_kernels import scan_tokens
 
@@ -69,10 +69,10 @@ def hash_tokens(texts: pl.Series) -> TokenHashes:
 
 
 def to_nfkc(texts: pl.Series) -> pl.Series:
-    """Return the texts in NFKC, null as an empty text.
+    """Return the texts in the Unicode form NFKC, and null as an empty text.
 
-    NFKC is slow and changes few texts. ASCII is left alone, and so are texts in which NFKC only replaces signs by other
-    signs, such as the full-width comma: `character_tables` maps these signs.
+    NFKC is slow and changes few texts. It is skipped for ASCII, and for texts in which it would only replace signs by
+    other signs, such as the full-width comma. `character_tables` maps these signs.
     """
     from infinity_assets.rows.token_kernels import contains_any
 
@@ -94,7 +94,7 @@ def to_utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 
 @_compute_once
 def character_tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return, by code point, the class (uint8) and the lower case (uint32) of its NFKC form."""
+    """Return two arrays by code point: its class (uint8), and the lower case of its NFKC form (uint32)."""
     letters = _letters()
     classes = np.full(0x110000, SEPARATOR, np.uint8)
     for pattern, kind in (
@@ -118,13 +118,13 @@ def character_tables() -> tuple[np.ndarray, np.ndarray]:
 
 @_compute_once
 def _letters() -> pl.Series:
-    """Return each of `_POINTS` as a text."""
+    """Return the character of each code point in `_POINTS`."""
     return pl.Series([chr(point) for point in _POINTS])
 
 
 @_compute_once
 def _nfkc_changes() -> tuple[np.ndarray, np.ndarray]:
-    """Return the code points that NFKC changes, and the results: a code point if a sign becomes a sign, else -1."""
+    """Return the code points that NFKC changes, and for each its new code point if a sign becomes a sign, else -1."""
     letters = _letters()
     compatible = letters.str.normalize("NFKC")
     changed = (compatible != letters).arg_true()
@@ -137,12 +137,12 @@ def _nfkc_changes() -> tuple[np.ndarray, np.ndarray]:
 
 @_compute_once
 def _needs_nfkc() -> np.ndarray:
-    """Return, by code point, whether NFKC of a text with it is more than a replacement of signs (bool)."""
+    """Return, by code point, whether NFKC can do more to a text that contains it than replace signs (bool)."""
     changed, single = _nfkc_changes()
     needed = np.zeros(0x110000, np.bool_)
     needed[changed[single < 0]] = True
     for point in _POINTS[0x80:].tolist():
-        # Characters that can combine with the one before: combining marks, and second halves of canonical compositions.
+        # These can combine with the character before: combining marks, and second halves of canonical compositions.
         parts = unicodedata.decomposition(letter := chr(point)).split()
         if unicodedata.combining(letter):
             needed[point] = True

@@ -1,4 +1,4 @@
-"""Compiled scans of UTF-8 text (numba). Import them inside the calling function: numba loads for most of a second."""
+"""Compiled scans of UTF-8 text (numba). Import them inside the calling function, because numba loads slowly."""
 
 import numpy as np
 from numba import njit
@@ -80,7 +80,7 @@ def scan_tokens(data, where, classes, lower):
 
 @njit(nogil=True, cache=True)
 def contains_any(data, where, wanted):
-    """Return whether each text contains a wanted character (`wanted`: bool by code point): bool per text."""
+    """Return a bool per text: whether it contains a non-ASCII character that `wanted` (bool by code point) marks."""
     result = np.zeros(len(where) - 1, np.bool_)
     for text in range(len(result)):
         p, stop = where[text], where[text + 1]

@@ -1,4 +1,4 @@
-"""Rows in the formats that trainers read."""
+"""Conversion of rows to the formats that trainers read."""
 
 from collections.abc import Mapping
 
@@ -22,8 +22,8 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
     """Return rows in Infinity-Instruct's schema, with the license added.
 
     Args:
-        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null; reward is
-            optional.
+        rows: Columns row_id, messages, source, licence, language, ability and cate_ability (lists, may be null), and
+            optionally reward.
         fine: Chinese names of the fine labels. A label without one keeps its English name.
         coarse: Chinese names of the coarse abilities.
 
@@ -57,7 +57,7 @@ def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
     request and its answer).
 
     Args:
-        pairs: row_id, prompt, chosen, rejected.
+        pairs: Columns row_id, prompt, chosen, rejected.
     """
     return pairs.select(
         pl.col("row_id").alias("id"), "prompt", pl.col("chosen").cast(MESSAGES), pl.col("rejected").cast(MESSAGES)

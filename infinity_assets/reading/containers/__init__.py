@@ -1,12 +1,12 @@
 """Containers: parsers from the bytes of a file to its records.
 
-A file is read in two steps. The first cuts its stream into blocks of whole records, in order and without parsing them;
-it is cheap and runs in one process. The second parses a block and can run in any process. It yields one `Record` per
-list element, line, table row or paragraph. Each module holds both steps for one family of containers.
+A file is read in two steps. The first cuts its stream into blocks of whole records, in order; it is cheap and runs in
+one process. The second parses a block and can run in any process. It yields one `Record` per list element, line, table
+row or paragraph. Each module contains both steps for one family of containers.
 
 No content raises an exception, and only blank lines are skipped: an unreadable record is a `Record` with an error. To
-add a container, add a function that cuts it to `CONTAINERS`, and a form to `FORMS` if its blocks hold a new kind of
-bytes.
+add a container, register the function that cuts it in `CONTAINERS`, and a `Form` in `FORMS` if no existing one can
+parse its blocks.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ CONTAINERS: dict[str, Callable[[Opened, Feed], Iterator[Block]]] = {
     **dict.fromkeys((".yaml", ".yml"), yaml_files.split_yaml),
     ".txt": text_files.split_text,
 }
-"""The function that cuts a file into blocks, by suffix."""
+"""The function that cuts a file into blocks, by the suffix of the file."""
 
 FORMS.update(
     {
@@ -54,7 +54,7 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
     while True:
         try:
             member = next(opened, None)
-        except DAMAGE as error:  # a damaged archive counts as a file beside its members
+        except DAMAGE as error:  # a damaged archive is reported as one more file
             yield Block(file, "lines", 0, b"", fault=error_message(error))
             return
         if member is None:

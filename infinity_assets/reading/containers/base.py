@@ -21,18 +21,18 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Record(NamedTuple):
-    """One place in one file."""
+    """One record of a file: its parsed value, or an error."""
 
     position: int
     """Index in the list, line number, table row or paragraph, from 0."""
     value: object | None = None
     """The parsed value. Meaningless if there is an error."""
     raw: bytes | None = None
-    """The bytes in the file; `None` if they are not at hand, see `Block.with_raw`."""
+    """The bytes of the record in the file. If `None`, `Block.with_raw` finds them."""
     repair: str | None = None
     """The repairs that parsing needed, joined by `+`."""
     error: str | None = None
-    """The reason for `decisions` if parsing failed."""
+    """Reason code for `decisions` if parsing failed."""
     message: str | None = None
     """The error message of the parser."""
 
@@ -101,7 +101,7 @@ class Form(NamedTuple):
     parse: Callable[[Block], Iterator[Record]]
     """Yields the records in order. May raise `DAMAGE`."""
     is_cut: Callable[[Record], bool] = lambda last: False
-    """Returns whether the last record before a break may be incomplete although it could be parsed."""
+    """Returns whether the last record before a read error may be incomplete although it could be parsed."""
     raw: Callable[[Block, list[Record]], dict[int, bytes]] = lambda block, records: {}
     """Returns, by position, the bytes of the given records that occur verbatim in the file."""
 
@@ -111,7 +111,7 @@ FORMS: dict[str, Form] = {}
 
 
 class Feed:
-    """A stream that may fail: the bytes before the failure are kept, and `fault` holds the error."""
+    """A stream that ends at a read error. The bytes before the error are read, and `fault` holds the error."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -22,10 +22,10 @@ UNBALANCED_QUOTE = "unbalanced_quote"
 _DELIMITERS = ",;\t|"
 
 _NO_NAME = re.compile(r"[?!？！]|[.。…]\s*$|^[\s\d.,%+-]*$")
-"""Marks of a cell that is not a column name: a question, the end of a sentence, a number, a blank."""
+"""Matches cells that are not column names: questions, ends of sentences, numbers, blanks."""
 
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
-"""First line of a file from Excel that names the separator."""
+"""Matches a first line, as Excel writes it, that names the separator."""
 
 
 def split_csv(opened: Opened, feed: Feed) -> Iterator[Block]:
@@ -55,15 +55,15 @@ def parse_rows(block: Block) -> Iterator[Record]:
 
 
 def is_cut_row(last: Record) -> bool:
-    """Return whether the last row before a break lacks its line end."""
+    """Return whether the last row before a read error lacks its line end."""
     return not (last.raw or b"").endswith((b"\n", b"\r"))
 
 
 def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
     """Yield the rows of a CSV text with or without a header. Without one the columns are `column_0` and so on.
 
-    A header has a short name in each cell; repeated names are numbered. Only its first cell may be empty, as the index
-    of pandas.
+    A header has a short name in each cell; repeated names are numbered. Only its first cell may be empty, as for the
+    index of pandas.
 
     A quote that is never closed affects only its own line: the line is split without regard to quotes if that gives a
     cell for each column, and is an error otherwise.
@@ -177,7 +177,7 @@ class _CsvLines:
         del self._row[1:]
 
     def take_row(self) -> _RowLines:
-        """Return the lines since the last call."""
+        """Return the lines read since the last call."""
         row = self._row
         self._row = []
         self._size = 0
@@ -211,7 +211,7 @@ def _split_literally(line: str, delimiter: str, columns: int) -> list[str] | Non
 
 
 def _read_lines(feed: Feed) -> Iterator[bytes]:
-    """Yield the lines with their ends: line feeds, or carriage returns if the first lines of the text end so."""
+    """Yield the lines with their ends: line feeds, or carriage returns if the text begins with such lines."""
     end = b""
     parts = []
     while data := feed.read(CHUNK):

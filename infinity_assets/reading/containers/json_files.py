@@ -99,15 +99,15 @@ def _is_list(data: bytes) -> bool:
 
 
 def _damaged_cut(data: bytes) -> tuple[int, int]:
-    """Return the start of the last element of a damaged run and the number of elements before it."""
+    """Return the start of the last element in a damaged part of a list, and the number of elements before it."""
     *before, last = recover(data, listed=True)
     return data.rfind(last.raw), len(before)
 
 
 def _looks_like_lines(data: bytes) -> bool:
-    """Return whether the data has one record per line: an early line is a whole record, or all look like damaged ones.
+    """Return whether data has one record per line: one of the first lines is a record, or all begin like records.
 
-    The first line of a list or document with one element per line is left open or ends with a comma.
+    A list or document with one element per line differs in its first line, which is left open or ends with a comma.
     """
     lines = [line.strip() for line in data.removeprefix(BOM).split(b"\n", 20)[:20] if line.strip()]
     if len(lines) < 2 or lines[0].endswith((b"[", b"{")):
@@ -178,7 +178,7 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
 
 
 def _recover_list(inner: json_repair.OpenList) -> list[Element]:
-    """Return the records of a document around a damaged list; [] if that list does not hold the records."""
+    """Return the records of a document that contains a damaged list; [] if that list does not hold the records."""
     found = list(recover(inner.rest, listed=True))
     sound = [element for element in found if isinstance(element.value, dict | list)]
     members = inner.members
@@ -196,12 +196,12 @@ def _recover_list(inner: json_repair.OpenList) -> list[Element]:
             element._replace(value=next(values)) if isinstance(element.value, dict | list) else element
             for element in found
         ]
-    # Records were taken apart, so their bytes are no longer those in the list.
+    # List elements were split into records, so the bytes of the elements are not those of the records.
     return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
 
 
 def parse_list(block: Block) -> Iterator[Record]:
-    """Yield the records of a run of list elements; the last block of a file also holds the text after them."""
+    """Yield the records of a block of list elements. The last block of a file also holds the text after them."""
     data = block.data
     try:
         data = b"[" + data + (b"" if block.last else b"]")
@@ -248,7 +248,7 @@ def parse_lines(block: Block) -> Iterator[Record]:
 
 
 def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, int]:
-    """Return the record that begins on an invalid line and the number of lines that it takes."""
+    """Return the record that begins on an invalid line, and the number of lines that it covers."""
     element = parse_lenient(lines[number])
     if element.error != TRUNCATED:
         return element, 1
@@ -282,14 +282,14 @@ def _as_single(value: object) -> list[object]:
 
 
 def describe_json(block: Block) -> str:
-    """Return the name of the container of a whole JSON file."""
+    """Return the name of the container that a whole JSON file turned out to be."""
     if _looks_like_lines(block.data):
         return "JSON Lines"
     return "JSON list" if block.data.removeprefix(BOM).lstrip().startswith(b"[") else "JSON"
 
 
 def find_json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
-    """Return, by position, the bytes of the records that are elements of a list and not assembled from a document."""
+    """Return, by position, the bytes of the records that are whole list elements in the file."""
     data = block.data.removeprefix(BOM).strip()
     pieces = dict(enumerate(split_elements(data[1:]), block.first)) if data.startswith(b"[") else {}
     return {
@@ -300,6 +300,6 @@ def find_json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
 
 
 def find_list_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
-    """Return, by position, the bytes of the records of a run of elements."""
+    """Return, by position, the bytes of the records in a block of list elements."""
     pieces = dict(enumerate(split_elements(block.data.removeprefix(BOM).strip()), block.first))
     return {record.position: pieces[record.position] for record in records if record.position in pieces}

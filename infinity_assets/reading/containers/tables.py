@@ -22,7 +22,7 @@ def split_table(opened: Opened, feed: Feed) -> Iterator[Block]:
                 writer.write_batch(batch)
             yield Block(opened.file, "arrow", first, sink.getvalue())
             first += batch.num_rows
-    except (pa.ArrowException, MemoryError, *DAMAGE) as error:  # a damaged length can ask for more memory than there is
+    except (pa.ArrowException, MemoryError, *DAMAGE) as error:  # a damaged length can demand too much memory
         feed.fault = error_message(error)
 
 

@@ -32,7 +32,7 @@ def split_text(opened: Opened, feed: Feed) -> Iterator[Block]:
 
 
 def parse_text(block: Block) -> Iterator[Record]:
-    """Yield the dialogues of a text that holds nothing else, or else its paragraphs between blank lines."""
+    """Yield the dialogues of a text if it holds nothing else, otherwise its paragraphs between blank lines."""
     pieces = _paragraphs(block.data)
     if block.last and block.first == 0 and len(pieces) > 0:
         text, wrong = decode_lines(block.data)

@@ -16,7 +16,7 @@ from infinity_assets.reading.streams import Opened
 MALFORMED_YAML = "malformed_yaml"
 
 MAX_YAML_DEPTH = 100
-"""Maximum nesting, deeper than any dataset."""
+"""Maximum depth of nesting. No dataset is nested that deep."""
 
 _YAML_PARTS = re.compile(r"^---(?=\s)|^(?=- )", re.MULTILINE)
 
@@ -50,7 +50,7 @@ def split_yaml(opened: Opened, feed: Feed) -> Iterator[Block]:
 
 
 def parse_yaml(block: Block) -> Iterator[Record]:
-    """Yield the records of all documents in order."""
+    """Yield the records of all YAML documents of a file, in order."""
     text, wrong = decode_lines(block.data)
     repairs = "+".join(dict.fromkeys(wrong.values()))
     position = 0
@@ -65,7 +65,7 @@ def parse_yaml(block: Block) -> Iterator[Record]:
         items = [item for document in part.documents if document is not None for item in items_of(document)]
         doubled = find_places(items, part.doubles)
         for place, item in enumerate(items):
-            foreign = repairs and not as_json(item).isascii()  # its line is unknown, so the text decides
+            foreign = repairs and not as_json(item).isascii()  # the item's line is unknown
             if UNKNOWN_ENCODING in wrong.values() and "\ufffd".encode() in as_json(item):
                 yield Record(position + place, raw=as_json(item), error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
                 continue

@@ -28,7 +28,7 @@ _RATIONALES = frozenset(RATIONALES)
 def history_turns(record: dict) -> list[Turn]:
     """Return the turns of `history`, which is a list of pairs or turns.
 
-    An unreadable history becomes a turn without text, so that the record is dropped and not read without its beginning.
+    An unreadable history becomes a turn without text, so that the record is dropped, not read without its beginning.
     """
     history = record.get("history")
     if not history or (isinstance(history, str) and not history.strip("[] ")):
@@ -46,7 +46,7 @@ def request_of(record: dict) -> str | None:
 
 
 def add_context(record: dict, *asked: object) -> str | None:
-    """Return the context of a record, one or several texts, followed by the question; empty if there is neither."""
+    """Return the context of a record (one text or several), followed by `asked`; empty if there is neither."""
     if _CONTEXTS.isdisjoint(record):
         return text_of(asked[0]) if len(asked) == 1 else join_texts(*asked)
     value = first_of(record, CONTEXTS)
@@ -54,10 +54,10 @@ def add_context(record: dict, *asked: object) -> str | None:
 
 
 def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
-    """Return the answer under the first key that holds one, and the values to keep.
+    """Return the answer under the first key that holds one, and annotations to keep.
 
-    Kept are `other_answers` and BIG-bench's `target_scores`. Calls beside the definitions of their tools, as in xLAM,
-    are tool use. Steps under their own key (a rationale, a chain of thought) precede the answer.
+    Annotations are `other_answers` and BIG-bench's `target_scores`. An answer of tool calls, in a record that defines
+    the tools (xLAM), becomes tool use. Steps under their own key (a rationale) are put before the answer.
     """
     if "target_scores" in record:
         scores = record["target_scores"]
@@ -75,5 +75,5 @@ def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict 
 
 
 def prefer_keys(*keys: str) -> tuple[str, ...]:
-    """Return the keys of an answer with these first."""
+    """Return all keys of an answer, the given ones first."""
     return tuple(dict.fromkeys((*keys, *ANSWERS)))

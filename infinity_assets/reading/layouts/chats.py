@@ -1,4 +1,4 @@
-"""Layouts with explicit turns: message lists, dialogue acts, numbered turns, message trees."""
+"""Layouts with explicit turns: message lists, dialogues, numbered turns, message trees."""
 
 import re
 
@@ -9,10 +9,10 @@ from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, li
 from infinity_assets.rows.grammar import ROLES
 
 TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread")
-"""Keys of lists of turns other than OpenAI's and ShareGPT's."""
+"""Keys of a list of turns, other than OpenAI's and ShareGPT's."""
 
 RELEASED = ("id", "label", "langdetect", "source", "reward")
-"""Keys beside the conversation in Infinity-Instruct's released files."""
+"""Keys in Infinity-Instruct's released files, apart from the conversation."""
 
 _NUMBERED_KEY = re.compile(r"^([a-z]+)_?(\d{1,9})$")
 _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
@@ -29,16 +29,16 @@ def infinity_instruct(record: dict) -> list[Draft] | None:
 
 @layout("openai", ("messages",))
 def openai(record: dict) -> list[Draft] | None:
-    """Read `messages` of role and content, where the content is a text or a list of typed parts."""
+    """Read OpenAI's `messages`: objects of role and content, where the content is a text or a list of typed parts."""
     turns = record_turns(record, "messages")
     return None if turns is None else [Draft(_add_instruction(record, turns))]
 
 
 @layout("sharegpt", ("conversations", "conversation"))
 def sharegpt(record: dict) -> list[Draft] | None:
-    """Read `conversations` of from and value, of OpenAI's names, or of objects with human and assistant.
+    """Read ShareGPT's `conversations`: objects with `from` and `value`, OpenAI's keys, or `human` and `assistant`.
 
-    An `instruction` beside them that no turn repeats precedes the first request.
+    An `instruction` beside the list is put before the first request, unless a turn contains it.
     """
     turns = record_turns(record, "conversations", "conversation")
     return None if turns is None else [Draft(_add_instruction(record, turns))]
@@ -77,7 +77,7 @@ def numbered_turns(record: dict) -> list[Draft] | None:
 
 @layout("user_turns", ("turns", "prompt"), ("question_id", "prompt_id", "category", "reference"))
 def user_turns(record: dict) -> list[Draft] | None:
-    """Read MT-bench's `turns` or `prompt`, all texts of the user. Keep those after the first as `later_turns`."""
+    """Read MT-bench's `turns` or `prompt`, a list of user texts. Keep all but the first as `later_turns`."""
     texts = record.get("turns", record.get("prompt"))
     if not list_of(texts, str) or not set(ANSWERS).isdisjoint(record):
         return None
@@ -96,7 +96,7 @@ def dialogue(record: list | dict) -> list[Draft] | None:
 
 @layout("message_tree", ("prompt",))
 def message_tree(record: dict) -> list[Draft] | None:
-    """Read the best-ranked path of OpenAssistant's trees, `prompt` with nested `replies`; count the `other_replies`."""
+    """Read the best-ranked path of OpenAssistant's `prompt` with `replies`. Keep the number of `other_replies`."""
     message = record["prompt"]
     turns = []
     others = 0
@@ -129,7 +129,7 @@ def _add_instruction(record: dict, turns: list[Turn]) -> list[Turn]:
 
 
 def _group_turns(record: dict) -> list[dict]:
-    """Return the values of keys that end in a number, grouped by number, if each group has a user and an assistant."""
+    """Group the values of numbered keys by number. Return [] unless each group has a user and an assistant."""
     groups: dict[int, dict] = {}
     for key, value in record.items():
         if match := _NUMBERED_KEY.match(plain_key(key)):
@@ -138,7 +138,7 @@ def _group_turns(record: dict) -> list[dict]:
 
 
 def _strip_marks(value: object) -> object:
-    """Return a text without MOSS's marks; `None`, with or without a full stop, becomes empty."""
+    """Return a text without MOSS's marks. The text `None` or `None.` becomes empty."""
     if not isinstance(value, str):
         return value
     text = _MOSS_MARKS.sub("", value)

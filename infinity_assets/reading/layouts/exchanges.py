@@ -30,7 +30,7 @@ PAIRS = (
     (("message_1",), ("message_2",)),
     (("source", "src"), ("target", "tgt")),
 )
-"""Pairs of keys: of a text and of the text made from it."""
+"""Keys of a text, paired with keys of the text made from it."""
 
 OUTPUTS = prefer_keys("output", "response")
 ANSWERS_FIRST = prefer_keys("solution", "generated_solution", "answer", "answers")
@@ -41,7 +41,7 @@ COMPLETIONS = prefer_keys("completion", "response")
 def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
     """Return the draft of one exchange, or `None` if several unknown keys could hold the answer.
 
-    A request that is a transcript up to the assistant's mark, as in BELLE, becomes the turns before the answer.
+    A request that is a transcript and ends with the assistant's mark, as in BELLE, becomes several turns.
     """
     answer, kept = extract_answer(record, answers)
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
@@ -84,7 +84,7 @@ def alpaca(record: dict) -> list[Draft] | None:
 
 @layout("question_answer", ("question",))
 def question_answer(record: dict) -> list[Draft] | None:
-    """Read `question`, optional `context`, and `answer` or SQuAD's `answers`; without answer it is an instruction."""
+    """Read `question`, optional `context`, and `answer` or SQuAD's `answers`. The answer may be missing."""
     impossible = record.get("is_impossible") is True
     return _read_plain(record, "question", () if impossible else ANSWERS_FIRST)
 
@@ -96,19 +96,19 @@ def _read_plain(record: dict, key: str, answers: Iterable[str]) -> list[Draft] |
 
 @layout("query_response", ("query",))
 def query_response(record: dict) -> list[Draft] | None:
-    """Read `query` and `response`, with `history`."""
+    """Read `query`, `response` and optional `history`."""
     return _read_plain(record, "query", COMPLETIONS)
 
 
 @layout("problem_solution", ("problem",))
 def problem_solution(record: dict) -> list[Draft] | None:
-    """Read `problem` and `solution`; without a solution it is an instruction."""
+    """Read `problem` and `solution`. The solution may be missing."""
     return _read_plain(record, "problem", SOLUTIONS)
 
 
 @layout("prompt_completion", ("prompt", "user_prompt"))
 def prompt_completion(record: dict) -> list[Draft] | None:
-    """Read `prompt` and `completion` or a synonym; without a completion it is an instruction."""
+    """Read `prompt` and `completion` or a synonym. The completion may be missing."""
     prompt = first_of(record, ("prompt", "user_prompt"))
     turns = turns_of(prompt) if not is_plain(prompt) else None
     if turns:
@@ -123,14 +123,14 @@ def prompt_completion(record: dict) -> list[Draft] | None:
     (*ANSWERS, "target_scores"),
 )
 def input_target(record: dict) -> list[Draft] | None:
-    """Read `input` and `output`, FLAN's `inputs` and `targets`, or a text each of user and assistant."""
+    """Read `input` and `output`, FLAN's `inputs` and `targets`, or one text each of `user` and `assistant`."""
     request = first_of(record, REQUESTS)
     return read_exchange(record, add_context(record, request), ANSWERS) if is_plain(request) else None
 
 
 @layout("context_answer", CONTEXTS, ANSWERS)
 def context_answer(record: dict) -> list[Draft] | None:
-    """Read a `context` that ends with its question, and `answer`."""
+    """Read a `context` that includes the question, and `answer`."""
     context = add_context(record)
     return read_exchange(record, context, ANSWERS) if context else None
 
@@ -152,7 +152,7 @@ def text_pair(record: dict) -> list[Draft] | None:
     These are `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages, and
     `source` and `target`, with a request to translate if both languages are named.
     """
-    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside a text, `source` is its origin
+    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside `text`, `source` is its origin
         request = first_of(record, requests)
         answer = first_of(record, answers)
         if isinstance(request, str) and isinstance(answer, str):

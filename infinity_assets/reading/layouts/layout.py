@@ -12,34 +12,34 @@ from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
 
 LABELS = frozenset(NAMES["labels"])
-"""Keys of facts about a conversation, kept in every layout if they are a text, a number or a truth value."""
+"""Keys of facts about a conversation. Texts, numbers and booleans are kept as annotations in every layout."""
 
 REASONING = ("reasoning", "reasoning_content")
-"""Keys of the reasoning behind an answer, kept as `reasoning`."""
+"""Keys of the reasoning behind an answer, kept as annotation `reasoning`."""
 
 OPENINGS = frozenset(
     (*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text")
 )
-"""Keys of the beginning of a conversation. If one of them is blank, the record is empty rather than unknown."""
+"""Keys of the beginning of a conversation. If one is blank, the reason is `empty_turn`, not `unknown_layout`."""
 
 
 class Draft(NamedTuple):
-    """One conversation as written in a record."""
+    """One conversation as a record has it, before its roles are repaired."""
 
     turns: list[Turn]
     kept: Mapping[str, object] | None = None
     kind: Kind | None = None
-    """`None` if the last turn determines it."""
+    """If `None`, the role of the last turn determines it."""
 
 
 class Parsed(NamedTuple):
-    """The part of a record that makes one row."""
+    """One conversation of a record, ready to become a row."""
 
     messages: list[Message]
     kind: Kind
     repair: str | None
     kept: Mapping[str, object] | None = None
-    """Values beside the conversation that the layout keeps: name to JSON value."""
+    """Annotations: values beside the conversation, as JSON values by name."""
 
 
 Reader = Callable[[Any], list[Draft] | None]
@@ -56,7 +56,7 @@ class Layout(NamedTuple):
     bare: tuple[type, ...]
     """Types of records other than objects that this layout reads."""
     answers: frozenset[str]
-    """Labels that are the answer itself and therefore not kept."""
+    """Keys of `LABELS` that hold the answer in this layout, and are therefore not kept."""
 
 
 LAYOUTS: dict[str, Layout] = {}
@@ -70,9 +70,9 @@ def layout(
     bare: tuple[type, ...] = (),
     answers: Iterable[str] = (),
 ) -> Callable[[Reader], Reader]:
-    """Register a layout for records with a key of each group, or with keys that `asks` accepts.
+    """Register the decorated function as layout of records with a key of each group, or with keys that `asks` accepts.
 
-    Keys are in the form that `plain_key` returns.
+    Give the keys in the form that `plain_key` returns.
     """
     wanted = [frozenset(group) for group in groups]
     accepts = asks or ((lambda keys: all(keys & group for group in wanted)) if wanted else None)
@@ -85,10 +85,10 @@ def layout(
 
 
 def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
-    """Return the conversations of a record, or the reason why there is none: at least one outcome.
+    """Return the outcomes of a record, at least one: its conversations, or the reason why there is none.
 
     A record with several conversations (self-instruct's instances, the questions of one paragraph) has one outcome for
-    each, and all share the record's position.
+    each.
 
     Args:
         value: The record.
@@ -115,14 +115,14 @@ def layout_of(value: object, layout: str | None = None) -> str | None:
 
 
 class Plan(NamedTuple):
-    """The way to read records with the same keys."""
+    """Facts about records with the same keys, cached."""
 
     candidates: tuple[Layout, ...]
     """The layouts to try."""
     names: dict[object, str] | None
-    """The plain names of the keys, or `None` if all keys are plain."""
+    """The plain name (`plain_key`) of each key, or `None` if all keys are plain."""
     labels: dict[object, str]
-    """The plain names of the keys that are kept in every layout."""
+    """The plain names of the keys in `LABELS` and `REASONING`."""
 
 
 @lru_cache(1024)
@@ -163,7 +163,7 @@ def _find_layout(value: object, forced: str | None) -> tuple[str, list[Draft]] |
 
 
 def _collect_labels(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
-    """Return the labels and the reasoning of a record, without labels that are the answer."""
+    """Return the labels and the reasoning of a record, without the labels in `answers`."""
     facts = {
         name: record[key]
         for key, name in labels.items()
@@ -176,7 +176,7 @@ def _collect_labels(record: dict, labels: dict[object, str], answers: frozenset[
 
 
 def _is_blank(record: dict, forced: str | None) -> bool:
-    """Return whether a layout accepts these keys but the beginning of the conversation is blank."""
+    """Return whether a record has the keys of a layout, but its conversation begins with a blank value."""
     candidates, names, _ = _plan(tuple(record))
     names_tried = [candidate.name for candidate in candidates]
     if not (forced in names_tried if forced else set(names_tried) - {"passage", "transcript"}):

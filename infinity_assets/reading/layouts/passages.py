@@ -13,12 +13,12 @@ BODIES = NAMES["passages"]
 """Keys of a passage other than `text`."""
 
 LONG = 100
-"""Minimum number of characters of a passage under one of these keys; a shorter value is a remark."""
+"""Minimum number of characters of a passage under one of `BODIES`. A shorter value is taken for a remark."""
 
 
 @layout("transcript", TRANSCRIPT_KEYS, bare=(str,))
 def transcript(record: str | dict) -> list[Draft] | None:
-    """Read a text with speaker marks, bare or under a known key; see `transcripts`."""
+    """Read a text with speaker marks, bare or under a known key (see the module `transcripts`)."""
     texts = [record] if isinstance(record, str) else map(record.get, TRANSCRIPT_KEYS)
     for text in texts:
         if isinstance(text, str) and (parsed := transcripts.turns_of(text)):
@@ -29,13 +29,13 @@ def transcript(record: str | dict) -> list[Draft] | None:
 
 @layout("text", ("text",), bare=(str,))
 def text(record: str | dict) -> list[Draft] | None:
-    """Read a passage: `text`, or a bare text."""
+    """Read a passage: the key `text`, or a record that is a text."""
     value = record["text"] if isinstance(record, dict) else record
     return [Draft([("user", text_of(value))], kind="text")] if is_plain(value) else None
 
 
 @layout("passage", BODIES)
 def passage(record: dict) -> list[Draft] | None:
-    """Read a long text under another key."""
+    """Read a passage under one of `BODIES`."""
     value = next((record[key] for key in BODIES if isinstance(record.get(key), str) and len(record[key]) >= LONG), None)
     return [Draft([("user", value)], kind="text")] if value else None

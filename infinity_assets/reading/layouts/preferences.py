@@ -1,4 +1,4 @@
-"""Layouts with several answers to a request: the best becomes the row, the others are kept."""
+"""Layouts with several answers to a request: the best becomes the row, the others become annotations."""
 
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import history_turns, request_of
@@ -10,13 +10,13 @@ from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 
 CHOSEN = NAMES["chosen"]
 REJECTED = NAMES["rejected"]
-"""Keys of the two sides of a pair."""
+"""Keys of the chosen and of the rejected answer."""
 
 SCORES = NAMES["pair_scores"]
-"""Keys of scores of a pair, which are kept."""
+"""Keys of the scores of a pair, kept as annotations."""
 
 CANDIDATES = ("completions", "responses", "candidates", "answers", "outputs", "generations")
-"""Keys of a list of rated answers."""
+"""Keys that may hold a list of rated answers."""
 
 RATINGS = ("overall_score", "score", "rating", "reward", "pm_score", "upvotes", "votes")
 """Keys of the rating of an answer; higher is better."""
@@ -42,11 +42,11 @@ PAIRS = (
     ("conversation_a", "conversation_b", ("winner",)),
     ("response_a", "response_b", ("winner",)),
 )
-"""Keys of two answers and of the better one: PKU-SafeRLHF, SHP, LMSYS."""
+"""Keys of two answers and of the verdict on them: PKU-SafeRLHF, SHP, LMSYS."""
 
 FIRST = ("model_a", "a", "response_a")
 SECOND = ("model_b", "b", "response_b")
-"""Names of the first and the second side as the winner."""
+"""Verdicts that name the first or the second answer as the better one."""
 
 
 @layout(
@@ -55,9 +55,9 @@ SECOND = ("model_b", "b", "response_b")
     answers=("labels",),
 )
 def compared_answers(record: dict) -> list[Draft] | None:
-    """Read two answers or conversations of which one is better. Keep the other as `rejected`.
+    """Read two answers or conversations and a verdict on them. Keep the worse one as `rejected`.
 
-    In a tie the first becomes the row and the other is kept in `other_answers`. Without a verdict the result is `None`.
+    In a tie the first becomes the row, and the second is kept in `other_answers`. Without a verdict, return `None`.
     """
     first, second, names = next(pair for pair in PAIRS if pair[0] in record and pair[1] in record)
     better = first_of(record, names)
@@ -80,7 +80,7 @@ def compared_answers(record: dict) -> list[Draft] | None:
 
 @layout("rated_answers", CANDIDATES)
 def rated_answers(record: dict) -> list[Draft] | None:
-    """Read a request with rated answers, as in UltraFeedback. Take the best; keep the others as `other_answers`."""
+    """Read a request with rated answers, as in UltraFeedback. Take the best; keep its `rating` and `other_answers`."""
     for key in CANDIDATES:
         answers = load_json(record.get(key))
         if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
@@ -102,7 +102,7 @@ def rated_answers(record: dict) -> list[Draft] | None:
 
 
 def _turns_before(record: dict) -> list[Turn]:
-    """Return the turns before the answers."""
+    """Return the turns of a record that precede its answers."""
     turns = record_turns(record, "messages", "conversations", "conversation", "prompt", "history")
     if turns is None and isinstance(record.get("input"), dict):  # OpenAI's preference files
         turns = record_turns(record["input"], "messages")
@@ -115,7 +115,7 @@ def _turns_before(record: dict) -> list[Turn]:
 
 
 def _read_side(value: object, before: list[Turn]) -> list[Turn] | None:
-    """Return one side of a pair as a whole conversation, or `None` if it is unreadable."""
+    """Return the chosen or the rejected side as a whole conversation, or `None` if it is unreadable."""
     value = load_json(value)
     if isinstance(value, dict) and is_turn(value):
         value = [value]
@@ -133,7 +133,7 @@ def _is_request(name: object) -> bool:
 
 
 def _rejected_value(rejected: list[Turn] | None, chosen: list[Turn], value: object) -> object:
-    """Return the rejected answer if the turns before it match the chosen side, else its messages or the raw value."""
+    """Return the rejected answer if both sides share the turns before it, else its messages or the raw value."""
     sides = [repair_roles(side) for side in (rejected or (), chosen)]
     if not isinstance(sides[0], Repaired):
         return value

@@ -76,10 +76,10 @@ def multiple_choice(record: dict) -> list[Draft] | None:
 
 @layout("context_pairs", ("context",), ("qa_list", "qa_pairs", "qas"))
 def context_pairs(record: dict) -> list[Draft] | None:
-    """Read a `context` with a list of pairs as one conversation, whose first turn is the context and a question.
+    """Read a `context` with question-answer pairs as one conversation. The context precedes the first question.
 
-    This is the form of ft-instruction-synthesizer-collection (`QA_list` of Q and A). Each of SQuAD's `qas` is one
-    conversation.
+    This is the form of ft-instruction-synthesizer-collection (`QA_list` of Q and A). In SQuAD's form (`qas`), each
+    question is a conversation of its own.
     """
     pairs = load_json(first_of(record, ("qa_list", "qa_pairs", "qas")))
     if not list_of(pairs, dict):
@@ -155,7 +155,7 @@ def _find_options(record: dict) -> tuple[list[str], list[str]] | None:
 
 
 def _find_index(gold: object, texts: list[str], labels: list[str]) -> int | None:
-    """Return the index of the right option, given by label, text, letter or index from 0."""
+    """Return the index of the right option or `None`. Records give its label, text, letter or index from 0."""
     text = text_of(gold)
     if not text or not text.strip():
         return None

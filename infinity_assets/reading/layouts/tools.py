@@ -1,27 +1,27 @@
 """Tool use in the three roles of the grammar, by the convention of Hermes and Qwen.
 
-A call is `<tool_call>`, a line of JSON and `</tool_call>` in the assistant's turn. A result is `<tool_response>` to
-`</tool_response>` in a user turn, which can hold several. The definitions are in `<tools>` at the end of the system
-turn, one per line. Reasoning is in `<think>` at the beginning of the assistant's turn. Calls are copied from the
-dataset. This conversion does not count as a repair.
+A call is a line of JSON between `<tool_call>` and `</tool_call>` in the assistant's turn. A result stands between
+`<tool_response>` and `</tool_response>` in a user turn, which can hold several. The definitions are in `<tools>` at the
+end of the system turn, one per line. Reasoning is in `<think>` at the beginning of the assistant's turn. Calls are not
+checked against the definitions. This conversion does not count as a repair.
 """
 
 from infinity_assets.reading.layouts.values import as_json, first_of, load_json
 from infinity_assets.rows.grammar import ROLES
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
-"""Roles of turns that are calls."""
+"""Role names of turns that are tool calls."""
 
 RETURNING = frozenset(
     ("tool", "function", "observation", "tool_response", "tool_result", "function_response", "tool_output", "ipython")
 )
-"""Roles of turns that are results."""
+"""Role names of turns that are results of tools."""
 
 EXTRAS = frozenset(("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"))
 """Keys of tool use and reasoning in a turn beside its content."""
 
 DEFINITIONS = ("tools", "functions")
-"""Keys of a record that hold the definitions."""
+"""Keys of a record that hold the definitions of tools."""
 
 
 def render_turn(name: object, content: object, turn: dict) -> tuple[object, str | None]:
@@ -44,7 +44,7 @@ def render_turn(name: object, content: object, turn: dict) -> tuple[object, str 
 
 
 def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str | None]]:
-    """Join calls with the adjacent text of the assistant, and consecutive results into one turn."""
+    """Merge calls and the adjacent text of the assistant into one turn, and consecutive results likewise."""
     merged: list[tuple[object, str | None]] = []
     for name, content in turns:
         speaker, previous = merged[-1] if merged else (None, None)
@@ -89,7 +89,7 @@ def _render_calls(content: object) -> list[str | None]:
 
 
 def _render_call(call: object) -> str | None:
-    """Return one call without OpenAI's wrapping."""
+    """Return one call as JSON, without the `function` object that OpenAI wraps around it."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
         return as_json(

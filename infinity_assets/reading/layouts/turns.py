@@ -23,14 +23,14 @@ CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
 """Keys of the content in a turn that is an object."""
 
 COMMON = (("role", "content"), ("from", "value"), ("speaker", "utterance"))
-"""The usual keys of role and content."""
+"""Usual pairs of the key of the role and the key of the content."""
 
 USER_KEYS = NAMES["user_of_pair"]
 ASSISTANT_KEYS = NAMES["assistant_of_pair"]
 """Keys of the assistant's side of a pair."""
 
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
-"""Keys with the number of a turn."""
+"""Matches keys that are or end in the number of a turn, such as `turn_3`."""
 
 _BESIDE = frozenset((*SYSTEMS, *tools.DEFINITIONS))
 
@@ -56,7 +56,7 @@ def turns_of(value: object) -> list[Turn] | None:
 
 
 def is_turn(value: object) -> bool:
-    """Return whether a value is an object of a role and content."""
+    """Return whether a value is an object with a role and a content."""
     if not isinstance(value, dict):
         return False
     return _has_speaker(value) and any(plain_key(key) in CONTENT_KEYS for key in value)
@@ -73,7 +73,7 @@ def make_exchange(request: object, answer: object) -> list[Turn]:
 
 
 def pair_of(record: dict) -> list[Turn] | None:
-    """Return an object with a user's and an assistant's key as two turns, or `None` if a key is missing."""
+    """Return the user's and the assistant's text of an object as two turns, or `None` if a key is missing."""
     record = {plain_key(key): value for key, value in record.items()}
     user = next((key for key in USER_KEYS if key in record), None)
     assistant = next((key for key in ASSISTANT_KEYS if key in record), None)
@@ -81,7 +81,7 @@ def pair_of(record: dict) -> list[Turn] | None:
 
 
 def add_system(record: dict, turns: list[Turn]) -> list[Turn]:
-    """Prepend the system prompt of the record and its tool definitions, unless the prompt contains them."""
+    """Prepend a record's system prompt and its tool definitions, unless the prompt already contains tools."""
     if _BESIDE.isdisjoint(record):
         return turns
     system = text_of(first_of(record, SYSTEMS)) or ""
@@ -97,7 +97,7 @@ def add_system(record: dict, turns: list[Turn]) -> list[Turn]:
 
 
 def record_turns(record: dict, *keys: str) -> list[Turn] | None:
-    """Return the conversation under the first of these keys that holds one."""
+    """Return the turns under the first of these keys that holds any, with the system prompt of the record."""
     for key in keys:
         if key in record and (turns := turns_of(record[key])):
             return add_system(record, turns)
@@ -152,7 +152,7 @@ def _read_without_roles(turns: list[dict]) -> list[Turn] | None:
 
 
 def _assign_roles(turns: list[Turn]) -> list[Turn]:
-    """Map speakers to roles: the system of a task-oriented dialogue answers; of two people, the first one asks."""
+    """Map speakers to roles. In task dialogues, `system` is the assistant. Of two people, the first is the user."""
     names = list(dict.fromkeys(str(name).strip().lower() for name, _ in turns))
     roles = {name: ROLES.get(name) for name in names}
     if "system" in roles and "assistant" not in roles.values():
@@ -163,7 +163,7 @@ def _assign_roles(turns: list[Turn]) -> list[Turn]:
 
 
 def _to_list(columns: dict) -> object:
-    """Turn an object of equally long lists, or numbered objects, into a list of objects."""
+    """Convert an object of equally long lists, or of numbered objects, to a list of objects."""
     lists = [column for column in columns.values() if isinstance(column, list)]
     if columns and len(lists) == len(columns) and len(set(map(len, lists))) == 1:
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]

@@ -12,7 +12,7 @@ from infinity_assets.reading.names import NAMES
 T = TypeVar("T")
 
 Turn = tuple[object, str | None]
-"""A role as in the dataset, and the text or `None` if the content is not text."""
+"""A role as named in the dataset, and its text, or `None` if the content is not text."""
 
 
 ANSWERS = NAMES["answers"]
@@ -99,7 +99,7 @@ def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
 
 
 def load_json(value: object) -> object:
-    """Parse a text that holds a list or object as JSON, as cells of tables do; return any other value unchanged."""
+    """Parse a text that holds a list or object as JSON, as table cells often do; return any other value unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return orjson.loads(value)
@@ -109,7 +109,7 @@ def load_json(value: object) -> object:
 
 
 def as_json(value: object) -> str | None:
-    """Return a parsed value as JSON, a text unchanged but stripped, or `None` if it is nested too deep."""
+    """Return a text stripped and any other value as JSON, or `None` if it is nested too deep."""
     if isinstance(value, str):
         return value.strip()
     try:
