@@ -1,7 +1,7 @@
 """Atomic file writes.
 
 A file is written under a temporary name in the same folder and renamed into place, so a reader never sees half of it.
-That holds when the process is killed, but not in a power cut (there is no fsync of the folder).
+This holds if the process is killed, but not in a power cut, because nothing is flushed to disk (`durable` does that).
 """
 
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 ROW_GROUP = 50_000
-"""Rows per row group of a streamed file, which its writer holds in memory."""
+"""Rows per row group of a Parquet file that is written as a stream. The writer holds one row group in memory."""
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces `path` if the block succeeds, and is deleted if it raises."""
+    """Yield a temporary path. Its file replaces `path` if the `with` block succeeds, and is deleted if it raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,7 +28,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
-    """Write a frame as zstd-compressed Parquet. A lazy frame is streamed."""
+    """Write a frame atomically as zstd-compressed Parquet. A lazy frame is streamed."""
     with replace_file(path) as temporary:
         if isinstance(frame, pl.LazyFrame):
             frame.sink_parquet(temporary, compression="zstd", row_group_size=ROW_GROUP)
@@ -37,6 +37,6 @@ def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text as UTF-8."""
+    """Write a text file atomically, in UTF-8."""
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,12 +1,12 @@
-"""Compiles ahead of the first run what it would otherwise wait for, once per machine.
+"""Compile numba kernels and Python modules before the first run on a machine, which would otherwise wait for them.
 
     python -m infinity_assets.compilation kernels
     python -m infinity_assets.compilation modules
 
-`kernels` are the loops over texts. numba compiles them in half a minute and caches them beside the source, or in its
-own folder if the source folder is not writable. `modules` are the thousands of modules of vLLM and PyTorch, which
-Python compiles to bytecode at their first import. The Makefile does both while the models download. A run that finds
-no compiled loops reports so and compiles them first.
+`kernels` compiles the loops over texts, in half a minute. numba caches them next to the source, or in its own folder if
+the source folder is not writable. `modules` imports vLLM and PyTorch, whose thousands of modules Python compiles to
+bytecode at their first import. The Makefile does both while the models download. A run that finds no compiled loops
+says so and compiles them first.
 """
 
 import importlib
@@ -16,11 +16,11 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 KERNELS = tuple(sorted(file.relative_to(_PACKAGE).as_posix() for file in _PACKAGE.rglob("*kernels.py")))
-"""The modules with compiled loops."""
+"""Paths of the modules with numba loops, relative to the package."""
 
 
 def is_compiled() -> bool:
-    """Return whether numba has compiled the loops of every module since its last change."""
+    """Return whether the compiled loops of every module in `KERNELS` are newer than its source file."""
     return all(_is_compiled(module) for module in KERNELS)
 
 
@@ -35,7 +35,7 @@ def _cache_folder(module: str) -> Path:
     source = _PACKAGE / module
     if "NUMBA_CACHE_DIR" not in os.environ and os.access(source.parent, os.W_OK):
         return source.parent / "__pycache__"
-    # numba chooses another folder. Only numba can name it, and importing the loops takes most of a second.
+    # numba caches in another folder and only a loaded loop knows its path. Loading takes most of a second.
     name = f"{__package__}.{module.removesuffix('.py').replace('/', '.')}"
     loops = [
         loop
@@ -46,7 +46,7 @@ def _cache_folder(module: str) -> Path:
 
 
 def compile_kernels() -> None:
-    """Compile the loops of a run by processing a few made-up rows."""
+    """Compile all numba loops by running them on two made-up rows."""
     import numpy as np
     import polars as pl
 
@@ -95,7 +95,7 @@ def compile_kernels() -> None:
 
 
 def import_modules() -> None:
-    """Import what a run imports, so that Python keeps the bytecode."""
+    """Import the modules that a run needs, so that Python caches their bytecode."""
     from infinity_assets.inference.engines.vllm_engine import import_vllm
 
     import_vllm()
@@ -104,7 +104,7 @@ def import_modules() -> None:
 
 
 def main() -> None:
-    """Compile the parts named by the arguments."""
+    """Compile the parts that the command line names: `kernels`, `modules` or both."""
     wanted = sys.argv[1:]
     if not wanted or not set(wanted) <= {"kernels", "modules"}:
         raise SystemExit(__doc__)

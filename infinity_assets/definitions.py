@@ -1,4 +1,4 @@
-"""The Dagster code location: everything under `defs/` and its resources."""
+"""The Dagster code location: the definitions in `defs/`, the asset checks and the resources."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ from infinity_assets.defs.resources import default_resources
 
 
 def build_defs(key_prefix: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Return the graph: assets, checks, jobs, sensors, the schedule, and resources.
+    """Return the Dagster definitions: assets, checks, jobs, sensors, the schedule and resources.
 
-    A project with assets of its own adds the graph with
+    To add them to another Dagster project, merge them with its definitions:
     `dg.Definitions.merge(own, build_defs(key_prefix=["instructions"]))`.
 
     Args:
         key_prefix: A prefix for the keys of all assets.
         resources: Resources that replace the default ones: `lake` (a `LakeResource`) and `models` (a `ModelsResource`).
     """
-    # An installed package has no pyproject.toml above it, by which Dagster would find the root.
+    # Dagster would look for the project root by its pyproject.toml, which an installed package does not have.
     loaded = dg.load_defs(infinity_assets.defs, project_root=Path(__file__).parents[1])
     if key_prefix:
         assets = dg.load_assets_from_package_module(infinity_assets.defs, key_prefix=list(key_prefix))
@@ -40,5 +40,5 @@ def build_defs(key_prefix: Sequence[str] = (), resources: Mapping[str, Any] | No
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the graph with the default resources."""
+    """Return the Dagster definitions with the default resources."""
     return build_defs()

@@ -1,6 +1,6 @@
-"""Folders that appear whole or not at all and survive a power cut: like `infinity_assets.atomic`, and flushed to disk.
+"""Atomic creation of folders that also survives a power cut, because their files are flushed to disk (fsync).
 
-POSIX file systems only: a rename across mounts or on an object store gives no such guarantee.
+This needs a POSIX file system: a rename across mounts or on an object store gives no such guarantee.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder to fill, and move it to `path` if the block succeeds.
+    """Yield a temporary folder to fill, and rename it to `path` if the `with` block succeeds.
 
-    If another process has created `path` meanwhile, its folder stays.
+    If another process has created `path` in the meantime, that folder stays and this one is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -35,7 +35,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Flush a file, or the names in a folder, to disk."""
+    """Flush a file, or the directory entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,4 +2,4 @@
 
 
 class InfinityError(Exception):
-    """An error whose message says in one sentence the problem, its place (file, row, asset) and the remedy."""
+    """An error that the user can fix. The message names the problem, its place (file, row, asset) and the remedy."""

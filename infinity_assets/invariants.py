@@ -1,6 +1,6 @@
-"""The invariants of the lake. Each function returns the violations: an empty frame means that the invariant holds.
+"""Invariants of the lake: functions that return the violations in an asset. An empty frame: the invariant holds.
 
-They read only rows and views, so that the asset checks, the tests and `infinity check` agree.
+They read only stored rows and views, so that the asset checks, the tests and `infinity check` agree.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,9 @@ Invariant = Callable[[Lake, str], pl.DataFrame]
 
 
 def conservation(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the partitions in which rows in + created differ from rows out + dropped, or drops from decisions."""
+    """Return the partitions whose row counts do not add up: rows in plus rows created must equal rows out plus rows
+    dropped, and every dropped row must have a decision.
+    """
     with connect(lake.data, assets=()) as views:
         return views.sql(
             """
@@ -37,13 +39,11 @@ def conservation(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def accounted(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the files whose records are not all accounted for.
-
-    Records equal rows plus dropped records, by the rows and decisions in the lake, and every dropped or repaired record
-    has its bytes in quarantine.
+    """Return the files whose records are not all accounted for: the records of a file must equal its rows plus its
+    dropped records, and every dropped or repaired record must have a decision and its bytes in quarantine.
     """
     with connect(lake.data, assets=[asset]) as views:
-        # The join uses a hash of the path: there may be millions of records.
+        # The join compares a hash of source and file, because there may be millions of records.
         return views.sql(
             f"""
             with counted as (
@@ -79,7 +79,7 @@ def accounted(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def grammar(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the rows whose roles do not alternate, or that have an empty turn or template debris."""
+    """Return the rows whose roles do not alternate, or that have an empty turn or marks of a chat template."""
     rows = lake.scan(asset).select("row_id", "messages", "kind")
     batches = rows.collect_batches(chunk_size=ROW_GROUP, maintain_order=False, engine="streaming")
     parts = [find_grammar_faults(rows.clear().collect())]
@@ -88,12 +88,12 @@ def grammar(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def unique(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the row ids that occur more than once, with their count."""
+    """Return the row ids that occur more than once, with the number of their occurrences."""
     return lake.scan(asset).group_by("row_id").len("times").filter(pl.col("times") > 1).collect()
 
 
 def clean(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the matches of rows with benchmark items under the gate in force."""
+    """Return the rows that contain a benchmark item, by the decontamination gate with the current settings."""
     gate = Gate(lake.scan("benchmarks").collect(), Settings().decontamination, lake.scan("allowed").collect()["text"])
     rows = lake.scan(asset).select("row_id", "messages")
     batches = rows.collect_batches(chunk_size=ROW_GROUP // 2, maintain_order=False, engine="streaming")
@@ -101,7 +101,7 @@ def clean(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def lineage(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the rows that reach no row of the raw pool through the edges."""
+    """Return the rows from which no chain of edges leads to a row of `raw_pool`."""
     with connect(lake.data, assets=[asset, "raw_pool"]) as views:
         return views.sql(
             f"""
@@ -116,7 +116,7 @@ def lineage(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def licence(lake: Lake, asset: str) -> pl.DataFrame:
-    """Return the rows without a license, and the synthesized rows whose license is not their parents' strictest."""
+    """Return the rows without a license, and those whose license is not the most restrictive of their ancestors."""
     rows = lake.scan(asset)
     missing = (
         rows.filter(pl.col("licence").fill_null("") == "")
@@ -125,8 +125,8 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     )
     if "parents" not in rows.collect_schema().names():
         return missing
-    # A row inherits the licenses of its ancestors in the pool. A conversation about a text is in the pool itself; its
-    # ancestor is the text in its own source.
+    # A synthesized row inherits the licenses of its ancestors in `deduped`. A conversation about a text belongs to the
+    # pool itself, so its ancestor is the text in `raw_pool`, in the same source.
     about_texts = asset == "synthesized_from_text"
     pool, condition = ("raw_pool", "and d.source = up.source") if about_texts else ("deduped", "")
     with connect(lake.data, assets=[asset, pool]) as views:
@@ -150,9 +150,9 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
 
 
 def _descent(lake: Lake, about_texts: bool) -> pl.DataFrame:
-    """Return child and parent ids from the rows.
+    """Return the ids of children and parents, from the rows of `synthesized_from_text` or else of all other assets.
 
-    The edges also contain rejected children, whose text may have been rejected elsewhere too.
+    The ledger table `edges` also has the parents of rejected children, so it cannot be used here.
     """
     frames = [pl.LazyFrame(schema={"child": pl.String, "parent": pl.String})]
     for name in sorted(lake.assets()):

@@ -1,4 +1,4 @@
-"""The data folder and the models folder, from the environment: no settings need to be loaded for them."""
+"""Paths of the data folder and the models folder. They come from the environment, so that no settings are loaded."""
 
 import os
 from pathlib import Path
@@ -10,5 +10,5 @@ def data_dir() -> Path:
 
 
 def models_dir() -> Path:
-    """Return the folder of weights: INFINITY_MODELS, or `models` in the data folder."""
+    """Return the folder of the models' weights: INFINITY_MODELS, or `models` in the data folder."""
     return Path(os.environ["INFINITY_MODELS"]).absolute() if "INFINITY_MODELS" in os.environ else data_dir() / "models"

@@ -1,4 +1,4 @@
-"""Threads for functions that release the GIL (compiled kernels, Polars, numpy), a batch of rows at a time."""
+"""Parallel processing of batches of rows, in threads: for functions that release the GIL (numba, Polars, numpy)."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,10 @@ Result = TypeVar("Result")
 
 
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yield the results in the order of the items, with at most `workers` items in work and one result waiting."""
+    """Apply a function to items in `workers` threads, and yield the results in the order of the items.
+
+    At most `workers + 1` items are submitted ahead of the consumer, so that memory use stays bounded.
+    """
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as threads:
         for item in items:
@@ -25,7 +28,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], work
 
 
 def lazy_frame(batches: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
-    """Return a lazy frame that pulls the batches as it is written. It can be read once."""
+    """Return a lazy frame that takes its rows from `batches` while it is collected or written. It can be read once."""
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None

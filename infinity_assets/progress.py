@@ -1,4 +1,4 @@
-"""Progress of long-running work: steps report numbers to the reporter in force, which displays them.
+"""Progress of long-running work: steps report numbers to the current reporter, which displays them.
 
 The default reporter logs a line every ten seconds; `infinity run` replaces it with a live display.
 """
@@ -19,27 +19,27 @@ class Expected:
     asset: str
     partitions: int
     seconds: float
-    """Duration of the last materialization of all partitions; on a first run, the duration on the sample sources."""
+    """Time that all partitions took in the last run. In a first run: their time for the sample sources."""
 
 
 class Reporter:
-    """Displays the progress of a step and of its run; this one displays nothing."""
+    """A display of the progress of a run and its steps. This base class displays nothing."""
 
     def expect(self, assets: Sequence[Expected]) -> None:
         """Register all assets of the run, before the first begins."""
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
-        """Show that a step begins: one partition, or `count` partitions in parallel."""
+        """Show that a step begins with one partition, or with `count` partitions in parallel."""
 
     def show_startup(self, what: str) -> AbstractContextManager[None]:
-        """Show that the step waits for a start-up while the block runs. Rates do not count this time."""
+        """Show that the step waits for `what` to start while the `with` block runs. Rates exclude this time."""
         return nullcontext()
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Show how much of the step is done. `total` is `None` if it is unknown; `note` follows the numbers."""
+        """Show how much of the step is done. `total` is `None` if unknown. `note` is shown after the numbers."""
 
     def end(self, rows: int, reused: bool) -> None:
-        """Show that the step is finished, with its number of rows, or that it was reused."""
+        """Show that the step has finished, with its number of rows, and whether these were reused."""
 
 
 class LogReporter(Reporter):
@@ -56,14 +56,14 @@ class LogReporter(Reporter):
 
     @contextmanager
     def show_startup(self, what: str) -> Iterator[None]:
-        """Log the duration of the block, and restart the clock of the step after it."""
+        """Log the duration of the `with` block, then restart the clock of the step."""
         began = time.monotonic()
         yield
         self._began = self._last = time.monotonic()
         log.info("%s: started %s in %.0f s", self._name, what, self._began - began)
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Log a line if the last one is ten seconds old."""
+        """Log a line if ten seconds have passed since the last one."""
         now = time.monotonic()
         if now - self._last >= 10:
             self._last = now
@@ -71,12 +71,12 @@ class LogReporter(Reporter):
 
 
 _ENOUGH = 64
-"""Items, or a twentieth of all if that is fewer, to finish before the time left is shown. Concurrent calls end
-together, so the rate after the first one means nothing."""
+"""Number of finished items (or a twentieth of all, if that is fewer) from which the time left is shown. Earlier, the
+rate means nothing, because concurrent calls end together."""
 
 
 def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
-    """Return `120 of 400 rows, 35/s, 0:08 left`; without the time left at the beginning."""
+    """Return a message like `120 of 400 rows, 35/s, 0:08 left`. At the beginning it has no time left."""
     rate = done / seconds if seconds > 0 else 0.0
     text = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
     if not rate:
@@ -88,23 +88,20 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """Return seconds as `m:ss`."""
+    """Format a duration as `m:ss`."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
 _PRIOR = 10.0
-"""Seconds of work assumed done in exactly the expected time, so that the first short step does not decide the pace."""
+"""Seconds of imaginary work done in exactly the expected time. They keep a first short step from deciding the pace."""
 
 
 class Course:
-    """Progress of a run: the number of the step, the number of steps, and the time left.
+    """Progress of a run: the number of the current step, the number of steps, and the time left.
 
-    The time left is the expected duration of the remaining assets, corrected by two figures of this run: the ratio of
-    actual to expected time of the finished steps, and the share of the expected work that had to be done at all.
-
-    Args:
-        assets: All assets of the run.
+    The time left is the expected duration of the remaining assets, times two factors measured on the finished steps:
+    the ratio of actual to expected time, and the share of the expected work that was not reused.
     """
 
     def __init__(self, assets: Sequence[Expected]):
@@ -118,7 +115,7 @@ class Course:
         return len(self._expected)
 
     def step(self, asset: str) -> int:
-        """Return the position of an asset among those that have begun, from 1. A new asset begins with this call."""
+        """Return the position of an asset, from 1, in the order in which assets begin. The first call begins it."""
         self._done.setdefault(asset, 0)
         return list(self._done).index(asset) + 1
 
@@ -131,7 +128,7 @@ class Course:
         return asset in self._expected
 
     def end(self, asset: str, count: int, seconds: float, reused: bool) -> bool:
-        """Count partitions as finished, and return whether they were the last of the asset."""
+        """Record that `count` partitions have finished, and return whether all partitions of the asset have."""
         expected = self._expected[asset]
         share = expected.seconds * count / expected.partitions
         if reused:
@@ -143,7 +140,7 @@ class Course:
         return self._done[asset] >= expected.partitions
 
     def seconds_left(self, elapsed: float = 0.0) -> float:
-        """Return the seconds left of the run, given the elapsed seconds of the step in progress."""
+        """Estimate the remaining seconds of the run. `elapsed` are the seconds since the current step began."""
         remaining = sum(
             expected.seconds * (1 - min(self._done.get(asset, 0) / expected.partitions, 1))
             for asset, expected in self._expected.items()
@@ -157,13 +154,13 @@ _reporter: Reporter = LogReporter()
 
 
 def reporter() -> Reporter:
-    """Return the reporter in force."""
+    """Return the current reporter."""
     return _reporter
 
 
 @contextmanager
 def use_reporter(other: Reporter) -> Iterator[None]:
-    """Put another reporter in force during the block. Steps of a process run one after the other, so one is enough."""
+    """Use another reporter in a `with` block, for the whole process, whose steps run one after the other."""
     global _reporter
     before, _reporter = _reporter, other
     try:

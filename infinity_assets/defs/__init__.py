@@ -1,5 +1,5 @@
-"""The Dagster layer: assets that read, call models, write and describe. The recipe itself is in the library packages.
+"""The Dagster layer: assets, checks, jobs and automation. The logic of the recipe is in the library packages.
 
-Each group of the graph has a folder with its assets. The modules beside the folders hold what the assets share:
-partitions, the step, resources, checks, jobs and automation.
+Each group of the graph is a folder with one module per asset. The modules next to these folders hold the code that
+assets share, the resources, the checks, the jobs and the automation.
 """

@@ -1,8 +1,8 @@
-"""Automation: a sensor on the source folders, the run that follows it, and a daily schedule as a fallback.
+"""Automation: a sensor that watches the source folders, one that builds the sets after an ingest, and a daily schedule.
 
-A change of a folder starts `ingest_sources` over all sources (unchanged files are not opened), then `build_sets` over
-all shards (partitions that the new rows do not affect are reused). A change takes two runs, whatever the size of the
-graph. With an automation condition per asset, every wave would be a run of its own that loads the models again.
+A change of a folder starts the job `ingest_sources` for all sources (unchanged files are not opened), then the job
+`build_sets` for all shards (unaffected partitions are reused). So every change takes two runs. Automation conditions
+per asset would take more runs, each of which would load the models again.
 """
 
 from pathlib import Path
@@ -27,9 +27,9 @@ def whole_range(keys: list[str]) -> dict[str, str]:
 
 
 def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tuple[list[str], list[str]]:
-    """Make the `source` partitions equal to the folders of the pool.
+    """Add and delete `source` partitions so that they match the source folders of the pool.
 
-    A removed source loses its partition and its rows. Downstream assets follow at the next run.
+    The rows of a removed source are deleted from the assets partitioned by source. Other assets follow at the next run.
 
     Returns:
         The names of the added and of the removed sources.
@@ -49,7 +49,7 @@ def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tu
 
 
 def sources_state(pool: Pool) -> str:
-    """Return a text that changes whenever a folder of the pool is added, changed or removed."""
+    """Return a string that changes whenever a source folder of the pool is added, changed or removed."""
     return "\n".join(f"{name} {stat_fingerprint(folder)}" for name, folder in pool.source_folders().items())
 
 
@@ -59,12 +59,12 @@ def state_file(lake: Lake) -> Path:
 
 
 def remember_state(lake: Lake, state: str) -> None:
-    """Record that the graph was materialized from sources in this state, so that the sensor starts no run for them."""
+    """Record the state of the sources that a run has materialized, so that the sensor does not start a run for it."""
     write_text(state, state_file(lake))
 
 
 def _request_ingest(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
-    # In the order in which Dagster keeps them: a range is everything from its first key to its last in that order.
+    # Not sorted: a partition range is everything from its first key to its last, in the order that Dagster keeps.
     sources = list(instance.get_dynamic_partitions(SOURCES.name or ""))
     if not sources:
         return dg.SkipReason("There are no sources.")
@@ -81,7 +81,7 @@ def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
     if state == (context.cursor or "") or (last_run.exists() and last_run.read_text(encoding="utf-8") == state):
         return dg.SkipReason(f"No change in {len(pool.source_folders())} sources.")
     register_sources(context.instance, pool, opened)
-    last_run.unlink(missing_ok=True)  # it describes an older state than the run that follows
+    last_run.unlink(missing_ok=True)  # it is older than the state that this run ingests
     context.update_cursor(state)
     return _request_ingest(context.instance)
 
@@ -93,7 +93,7 @@ def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
-    """Builds F, G and the release after the sources have been ingested."""
+    """Builds InfInstruct-F, InfInstruct-G and the release after every successful ingest."""
     return dg.RunRequest(
         run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys()))
     )
@@ -101,6 +101,6 @@ def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
 
 @dg.schedule(job=ingest_sources, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def daily(context: dg.ScheduleEvaluationContext, lake: LakeResource):
-    """Ingests changed sources once a day, in case the sensor is off; the build follows."""
+    """Ingests changed sources every day at 3:00, in case the sensor is off. The build follows the ingest."""
     register_sources(context.instance, lake.pool(), lake.open())
     return _request_ingest(context.instance)

@@ -1,4 +1,4 @@
-"""Asset checks: invariants, which block the assets downstream of a broken asset, and two warnings."""
+"""Asset checks: invariants, which block downstream assets if they are violated, and two checks that only warn."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,7 +16,7 @@ from infinity_assets.settings import Settings
 
 
 def _invariants_of(asset: str, key: dg.AssetKey, names: Sequence[str]) -> dg.AssetChecksDefinition:
-    """Return all invariants of an asset as one step, because a step costs a fixed time and a check a fraction of it."""
+    """Return the checks of an asset's invariants as one step, because starting a step takes longer than a check."""
     specs = [
         dg.AssetCheckSpec(name, asset=key, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())
         for name in names
@@ -42,7 +42,7 @@ def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
     """Check the invariants of every materialized asset.
 
     Yields:
-        The asset, the name of the invariant, and the violations; an empty frame means that the invariant holds.
+        The asset, the name of the invariant, and the violations. An empty frame means that the invariant holds.
     """
     for registered in needed_by(None):
         if lake.partitions(registered.asset):
@@ -57,15 +57,15 @@ def understood(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
 
 
 def unflagged(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
-    """No source contains more of a benchmark than the setting `decontamination.flag_above` allows."""
+    """No source contains a larger share of a benchmark than the setting `decontamination.flag_above` allows."""
     shares = lake.scan("contamination").collect()
     return shares.filter("flagged"), describe_flagged(shares)
 
 
 def warning(key: dg.AssetKey, find: Callable[[Lake], tuple[pl.DataFrame, list[str]]]) -> dg.AssetChecksDefinition:
-    """Return a check that warns if `find` returns lines that break a rule.
+    """Return an asset check that warns about violations of a rule.
 
-    The docstring of `find` states the rule; the sentences that it returns describe the lines.
+    `find` returns a frame of the violations, and sentences that describe them. Its docstring states the rule.
     """
 
     @dg.asset_check(asset=key, name=find.__name__, blocking=False, description=find.__doc__)

@@ -1,4 +1,4 @@
-"""Components that a `dg` project of your own declares in its `defs.yaml` files."""
+"""Dagster components for the `defs.yaml` files of other projects."""
 
 import shutil
 from pathlib import Path
@@ -14,10 +14,10 @@ from infinity_assets.reading.sources import Source
 
 
 class InstructionSource(dg.Component, dg.Resolvable, dg.Model):
-    """A folder or file of instruction data, as an asset that makes it a source of the pool.
+    """An asset that makes a folder or file of instruction data a source of the pool.
 
-    The asset links the data into the folder of the sources and registers the partition. `watch_sources` or the next run
-    ingests it. With `source`, files that are added to the folder later need another materialization of this asset.
+    The asset links the data into the sources folder and registers the partition. The sensor `watch_sources` or the next
+    run ingests the data. If `source` is set, materialize the asset again after you have added files to the folder.
     """
 
     path: Annotated[str, Field(description="Folder or file with the data, absolute or relative to the defs.yaml.")]
@@ -29,7 +29,7 @@ class InstructionSource(dg.Component, dg.Resolvable, dg.Model):
     key_prefix: Annotated[list[str], Field(description="Prefix of the asset's key.")] = ["instruction_sources"]
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the asset. It needs the resource `lake` of `infinity_assets.definitions.build_defs`."""
+        """Return the asset, which needs the resource `lake` from `infinity_assets.definitions.build_defs`."""
         path = (context.path / self.path).absolute()
         name = self.name or path.name.split(".")[0]
         declared = Source.model_validate({**self.source, "name": name, "path": path})
@@ -50,16 +50,15 @@ class InstructionSource(dg.Component, dg.Resolvable, dg.Model):
 
 
 def put_source(root: Path, path: Path, name: str, fields: dict[str, Any]) -> None:
-    """Link data into the pool in `root`, in place of an earlier link or folder of links of this name.
+    """Link the data at `path` into the sources folder `root` as the source `name`, in place of earlier links.
 
     Raises:
-        InfinityError: The name or layout is invalid, `path` holds no data, or the folder in the pool holds files of its
-            own.
+        InfinityError: The name or layout is invalid, `path` has no data, or the replaced folder has files of its own.
     """
     prepared = root / f".{name}.declared"
     shutil.rmtree(prepared, ignore_errors=True)
     try:
-        # Replaced in an instant: a source that the sensor misses loses its rows.
+        # The links are replaced in an instant, because the sensor deletes the rows of a source that it does not find.
         new = folders.add(prepared, path, name, fields, copy=False)
         if (root / name).is_symlink() or (root / name).exists():
             folders.remove(root, name, delete=False)

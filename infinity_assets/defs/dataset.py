@@ -1,4 +1,4 @@
-"""The decorator that makes a Dagster asset of a function `Step -> Outcome`."""
+"""The decorator `dataset`, which turns a function `Step -> Outcome` into a Dagster asset."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -18,25 +18,24 @@ from infinity_assets.defs.step import Step
 from infinity_assets.inference.engines.engine import EngineMisconfigured, EngineUnavailable
 
 MODELS_POOL = "models"
-"""The pool of the assets that open a model. Its limit (`dagster instance concurrency set models 1`) bounds the steps
-that do so at the same time, over all runs; without a limit, Dagster does not wait.
+"""The Dagster concurrency pool of the assets that open a model. Its limit (`dagster instance concurrency set models 1`)
+bounds the number of such steps that run at the same time, in all runs. Without a limit, no step waits.
 """
 
 _ENGINES = {"vllm", "pytorch", "sentencetransformers"}
-"""The kinds of the assets that open a model."""
+"""Values of `kinds` that mark an asset as one that opens a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class dataset(Declaration):
-    """Decorator that makes an asset of a function `Step -> Outcome`, and registers it.
+    """Decorator that turns a function `Step -> Outcome` into an asset and registers it.
 
-    The name of the function becomes the asset's key, and its docstring the asset's description. A partition is made
-    again only if something that it depends on has changed: the rows of its inputs, the settings, the files, or the
-    version.
+    The name of the function becomes the asset's key, its docstring the asset's description. A partition is made again
+    only if the rows of its inputs, its settings, its files or its version have changed.
     """
 
     def __call__(self, function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:
-        """Return the asset of a function."""
+        """Register a function and return its asset."""
         registered = Registered(**vars(self), stem=function.__name__, function=function)
         asset, partitions = registered.asset, registered.partitions
         REGISTERED[asset] = registered

@@ -1,4 +1,4 @@
-"""The two jobs of the graph. A run has one partitions definition, so sources and shards need a job each."""
+"""The two jobs of the graph. A Dagster job has one partitions definition, so sources and shards need separate jobs."""
 
 import dagster as dg
 
@@ -26,5 +26,5 @@ build_sets = dg.define_asset_job(
 
 @dg.definitions
 def executor() -> dg.Definitions:
-    """Execute every run in one process: an engine takes 12 seconds to load, and the assets of a run share it."""
+    """Return the executor: one process per run, because its assets share engines, which take 12 seconds to load."""
     return dg.Definitions(executor=dg.in_process_executor)

@@ -1,8 +1,7 @@
-"""Materializes partitions of an asset: reuses what is up to date, runs the asset's function for the rest, and commits
-rows and metadata.
+"""Materialization of partitions: up-to-date partitions are reused, and the asset's function makes the others.
 
-For every partition, what the result depends on (data versions of the inputs, settings, files, code version) is compared
-with the manifest of the last materialization.
+A partition is up to date if its key (code version, settings, files and data versions of the inputs) equals the key in
+the manifest of the last materialization.
 """
 
 import time
@@ -31,16 +30,14 @@ def materialize(
     """Materialize partitions of an asset, without Dagster.
 
     Args:
-        registered: The asset.
-        lake: Where its rows and those of its inputs lie.
-        pool: The source folders.
-        models: The models that it may ask, and its budget.
-        partitions: The names of the partitions.
-        run_id: The run that the materializations are recorded under.
-        force: Whether partitions that are up to date are made again. Stored answers of models are still reused.
+        lake: The lake, with the rows of the inputs.
+        pool: The source and benchmark folders.
+        models: The models that the asset may call, and the budget of the run.
+        run_id: The id of the run, which the manifests record.
+        force: True to make up-to-date partitions again. Stored model answers are still reused.
 
     Yields:
-        Each partition as soon as it is finished, with its manifest and whether the last materialization was reused.
+        The name and the manifest of each finished partition, and whether its last materialization was reused.
 
     Raises:
         InfinityError: An input has not been materialized.
@@ -81,7 +78,7 @@ def with_key(step: Step, registered: Registered) -> Step:
 
 
 def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
-    """Return the data version of every partition that is read."""
+    """Return the data version of every input partition, by `asset/partition`."""
     versions = {}
     for upstream in registered.inputs:
         for partition in (
@@ -99,8 +96,8 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
 def _materialize_some(
     steps: Sequence[Step], registered: Registered, run_id: str, force: bool
 ) -> tuple[dict[str, tuple[Manifest, bool]], list[BaseException]]:
-    """Return manifests by partition, with whether each was reused, and the errors. Stale partitions are made in one
-    batch.
+    """Materialize partitions, the stale ones in one batch. Return the manifest of each and whether it was reused, by
+    partition, and the errors of the partitions that failed.
     """
     made: dict[str, tuple[Manifest, bool]] = {}
     errors: list[BaseException] = []
@@ -126,7 +123,7 @@ def _materialize_some(
 
 
 def _run_batch(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest | BaseException]:
-    """Make several partitions, and return the manifest of each, or the error that stopped it."""
+    """Make several partitions at the same time. Return the manifest of each, or the error that stopped it."""
     batch = InferenceBatch(steps[0].inference())
     return batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in steps])
 
@@ -137,7 +134,7 @@ def _run(step: Step, registered: Registered, run_id: str) -> Manifest:
     try:
         outcome = registered.function(step)
     except BaseException:
-        step.lake.write_calls(step.key, step.ledger.generations, run_id)  # they were paid for
+        step.lake.write_calls(step.key, step.ledger.generations, run_id)  # the calls have been paid for
         raise
     parts = settings_texts(*registered.settings(step.settings))
     return step.lake.commit(step.key, _with_calls(outcome, step.ledger), run_id, started, parts)

@@ -1,4 +1,4 @@
-"""The metadata that Dagster shows of an asset and of each of its materializations."""
+"""The metadata that Dagster shows for an asset and for each of its materializations."""
 
 from functools import cache
 from importlib.resources import files
@@ -16,9 +16,9 @@ from infinity_assets.rows.frames import count_by
 from infinity_assets.rows.schema import MEANING
 
 _ROWS = 10
-"""Rows shown on a page."""
+"""Maximum number of rows shown for a materialization."""
 _NARROW = 8
-"""Columns shown of a table without conversations."""
+"""Maximum number of columns shown if the rows are not conversations."""
 
 
 @cache
@@ -64,7 +64,7 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
 
 
 def _first_rows(file: Path, manifest: Manifest) -> str:
-    """Return the first rows as a table, shortened, with the command that shows more of them."""
+    """Return the first rows as a Markdown table, with the command that shows more rows."""
     head = pl.scan_parquet(file, glob=False).head(_ROWS).collect()
     if "messages" in head.columns:
         text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")

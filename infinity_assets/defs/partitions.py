@@ -1,7 +1,7 @@
-"""The partitions of the graph and the number of its rounds.
+"""The partitions of the graph and the rounds of the chat loop.
 
-Both follow from the settings in force when the definitions are loaded, because Dagster has to know all assets and
-static partitions before a run begins. No other module reads settings at import time. After a change of `shards`,
+Both follow from the settings at import time, because Dagster has to know all assets and static partitions before a run
+begins. Apart from them, only the columns of `fingerprints` depend on settings at that time. After a change of `shards`,
 `chat.rounds` or `dedup.near`, reload the code location.
 """
 
@@ -13,16 +13,16 @@ from infinity_assets.rows.ids import shard_names
 from infinity_assets.settings import Settings
 
 LOADED = Settings()
-"""The settings in force when the definitions were loaded."""
+"""The settings at the time when the definitions were loaded."""
 
 SOURCES = dg.DynamicPartitionsDefinition(name="source")
-"""One partition per source folder of the pool. `automation.register_sources` keeps them equal."""
+"""One partition per source folder of the pool. `automation.register_sources` adds and deletes them."""
 
 SHARDS = dg.StaticPartitionsDefinition(shard_names(LOADED.shards))
-"""A fixed number of partitions, by hash of the row id."""
+"""One partition per shard: the rows are distributed by a hash of the row id. The setting `shards` is their number."""
 
 ROUNDS = range(1, LOADED.chat.rounds + 1)
-"""The rounds of the chat loop, which is unrolled in the graph."""
+"""The numbers of the rounds of the chat loop. Every round has its own assets in the graph."""
 
 Axis = Literal["source", "shard"]
 

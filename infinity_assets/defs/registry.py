@@ -1,8 +1,7 @@
-"""The registered assets, and what follows from their declarations: their order, what each needs, and which partitions
-it reads.
+"""The registry of the assets: their declarations, their order, and the partitions of its inputs that each asset reads.
 
-`dataset` fills the registry when the modules of the assets are imported. Everything that has to know all assets
-(checks, planner, runner, tests) asks here, so that an asset is declared in one place.
+The decorator `dataset` fills the registry when the modules of the assets are imported. Checks, planner, runner and
+tests look up all assets here, so that each asset is declared in one place only.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,12 +23,12 @@ Part = BaseModel | str | int | float
 
 
 class Group(NamedTuple):
-    """A group of the graph."""
+    """A group of assets in the graph."""
 
     planned: bool
-    """True if `infinity plan` runs its assets on a sample. Assets of the other groups must have been made before."""
+    """True if `infinity plan` runs its assets on a sample. Other groups must be materialized before the plan."""
     priority: int = 0
-    """Of the steps that are ready, a run takes those with the highest number first."""
+    """Priority of its steps: of the steps that are ready, a run starts those with the highest number first."""
 
 
 GROUPS = {
@@ -37,7 +36,7 @@ GROUPS = {
     "curate": Group(planned=False),
     "score": Group(planned=True),
     "foundation": Group(planned=True),
-    # F comes first: its rows are there while the chat phase still asks its models.
+    # Lower than `foundation`, so that InfInstruct-F is finished while the chat assets still call their models.
     "chat": Group(planned=True, priority=-1),
     "release": Group(planned=False, priority=-1),
 }
@@ -53,47 +52,46 @@ class Declaration:
     partitions: Axis | None = None
     """`source` for one partition per source, `shard` for one per shard of the row ids. None: no partitions."""
     reads: Sequence[str] = ()
-    """The assets that it reads. Of one with the same partitions it reads the partition that it makes, of any other one
-    all partitions."""
+    """The inputs. If an input has the same partitions as the asset, only the one of the same name is read, else all."""
     reads_all: Sequence[str] = ()
-    """Assets of which it reads all partitions, although it has partitions itself."""
+    """Inputs that are always read with all their partitions."""
     invariants: Sequence[str] = ()
-    """Names of the invariants (`infinity_assets.invariants`) that its rows must keep: blocking asset checks."""
+    """Names of the invariants (`infinity_assets.invariants`) that its rows must satisfy, as blocking asset checks."""
     settings: Callable[[Settings], Sequence[Part]] = lambda _: ()
-    """The sections and values of the settings, and the hashes of the prompts, that the result depends on."""
+    """Function that returns the parts of the settings, and the hashes of the prompts, on which the result depends."""
     files: Callable[..., Mapping[str, str]] = lambda _: {}
-    """The files outside the lake that the result depends on, for a `Step`: name to fingerprint."""
+    """Function from a `Step` to the files outside the lake on which the result depends: name to fingerprint."""
     columns: Mapping[str, Any] = field(default_factory=dict)
-    """The columns of its rows: name to Polars type. `columns.yaml` has their meaning."""
+    """The columns of its rows: name to Polars type. `columns.yaml` describes them."""
     kinds: Sequence[str] = ("polars", "parquet")
-    """The tags that Dagster shows in the graph."""
+    """The tags that Dagster shows on the asset, such as `polars` or `vllm`."""
     version: str = "1"
     """The version of the code. Raise it whenever the same inputs give another result."""
     round: int = 1
-    """The round of the chat loop that it belongs to. From the second on, the key gets a suffix: `evolved_2`."""
+    """The round of the chat loop to which the asset belongs. From the second on, its key has a suffix: `evolved_2`."""
     batched: bool = False
-    """True if the model calls of several partitions are made in one batch, for few rows per partition."""
+    """True if the model calls of several partitions are made in one batch, because each partition has few rows."""
     trains: bool = False
-    """True if it trains a model, whose weights lie in a folder of the asset's name. `infinity plan` does not run it."""
+    """True if it trains a model, whose weights are in a folder named after the asset. `infinity plan` skips it."""
     planned: bool | None = None
-    """True if `infinity plan` runs it on a sample. None: as its group says."""
+    """True if `infinity plan` runs it on a sample. None: the value of its group."""
     seconds: float = 0.2
-    """The duration of `make demo` for this asset, all partitions together and without the start of a model. A first run
-    estimates its time left from it."""
+    """Time that all its partitions take in `make demo`, without the start of a model. A first run estimates the time
+    left from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registered(Declaration):
-    """A registered asset."""
+    """A registered asset: its declaration, its name and its function."""
 
     stem: str
     """The name without its round: `evolved` for `evolved_2`."""
     function: Callable[..., Outcome]
-    """Takes a `Step`."""
+    """Makes one partition: takes its `Step`, and returns its rows and ledger tables."""
 
     @property
     def asset(self) -> str:
-        """The name."""
+        """The name of the asset, with its round as a suffix: `evolved_2`."""
         return in_round(self.stem, self.round)
 
     @property
@@ -107,11 +105,11 @@ class Registered(Declaration):
         return (*self.reads, *self.reads_all)
 
     def reads_same_partition(self, upstream: str) -> bool:
-        """Return whether the asset reads only one partition of an input: the one of the same name as its own."""
+        """Return whether a partition of the asset reads only the input's partition of the same name."""
         return upstream in self.reads and self.partitions is not None and find(upstream).partitions == self.partitions
 
     def partition_names(self, sources: Iterable[str]) -> list[str]:
-        """Return the names of its partitions, given those of the sources."""
+        """Return the names of the asset's partitions, given the names of all sources."""
         if self.partitions == "source":
             return list(sources)
         return list(DEFINITIONS["shard"].get_partition_keys()) if self.partitions else [ALL]
@@ -123,7 +121,7 @@ REGISTERED: dict[str, Registered] = {}
 
 @cache
 def load() -> None:
-    """Import the modules of all assets, so that each is registered."""
+    """Import the modules of all assets, which registers the assets."""
     for group in GROUPS:
         package = import_module(f"infinity_assets.defs.{group}")
         for module in iter_modules(package.__path__):
@@ -143,7 +141,7 @@ def find(asset: str) -> Registered:
 
 
 def needed_by(asset: str | None) -> list[Registered]:
-    """Return an asset and everything upstream of it (None: all assets), each after the assets that it reads.
+    """Return an asset and all assets upstream of it in topological order, or all assets if `asset` is None.
 
     Raises:
         InfinityError: There is no asset of that name.
@@ -166,5 +164,5 @@ def needed_by(asset: str | None) -> list[Registered]:
 
 
 def in_round(asset: str, number: int) -> str:
-    """Return the key of an asset in a round of the chat loop: `evolved` in the first, `evolved_2` in the second."""
+    """Return the name of an asset in a round of the chat loop: `evolved` in the first, `evolved_2` in the second."""
     return asset if number == 1 else f"{asset}_{number}"

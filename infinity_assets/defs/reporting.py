@@ -1,9 +1,9 @@
-"""Reports to Dagster what was made of each partition, with a data version of its own.
+"""Reports of materialized partitions to Dagster, each with the data version of the partition.
 
 A step that makes several partitions ends in one `MaterializeResult`, whose data version Dagster gives to all of them.
-Two kinds of further events make the record exact. A partition is reported as soon as it is finished, so that a run that
-fails at the fortieth shard leaves 39 materialized ones in the UI, as in the lake. And after Dagster's own events each
-partition is reported once more under the version of its own rows.
+So two more events are logged for each partition. The first is logged as soon as the partition is finished, so that
+the UI shows the finished partitions of a run that fails later. The second follows Dagster's own events and holds the
+data version of the partition.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ DATA_VERSION = "dagster/data_version"
 
 
 def settings_version(registered: Registered, settings: Settings) -> str:
-    """Return the code version that Dagster is told: it changes with the code, the settings and the prompts of an asset,
-    so that the UI marks it as stale after any of these changes.
+    """Return the code version for Dagster. It changes with the version, the settings and the prompts of an asset, so
+    that the UI then marks the asset as stale.
     """
     return f"{registered.version}-{settings_hash(*registered.settings(settings))}"
 
@@ -31,14 +31,13 @@ def settings_version(registered: Registered, settings: Settings) -> str:
 def report(
     context: dg.AssetExecutionContext, registered: Registered, lake: Lake, made: Iterable[tuple[str, Manifest, bool]]
 ) -> Iterator[dg.MaterializeResult]:
-    """Report partitions as they are made, and all of them at the end.
+    """Report each partition as soon as it is finished, and all of them at the end.
 
     Args:
-        context: The context of the step.
-        registered: The asset.
-        lake: The lake that its rows lie in.
-        made: The partitions, as `materialize` yields them: name, manifest, and whether the last materialization was
-            reused.
+        made: The partitions that `materialize` yields: name, manifest, whether the last materialization was reused.
+
+    Raises:
+        InfinityError: The run selects no partition.
     """
     key, versions, pages = context.asset_key, {}, {}
     for name, manifest, reused in made:
@@ -49,7 +48,7 @@ def report(
         versions[name], pages[name] = manifest.data_version, shown
         context.add_asset_metadata(shown, partition_key=name)
         if not reused and len(context.partition_keys) > 1:
-            # No code version: Dagster would take it for a full record of the inputs, which follows at the end.
+            # No code version: Dagster would take an event with one for the record of the inputs, which follows later.
             tags = {DATA_VERSION: manifest.data_version}
             context.log_event(dg.AssetMaterialization(key, partition=name, metadata=shown, tags=tags))
     if not versions:

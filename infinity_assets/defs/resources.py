@@ -1,4 +1,4 @@
-"""The resources of the assets: the data folder, and the models. Neither opens anything before an asset asks for it."""
+"""The Dagster resources of the assets: the data folder and the models. Nothing is opened before an asset needs it."""
 
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,29 @@ from infinity_assets.settings.models import Calls
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The data folder: rows, metadata, and the list of the source folders."""
+    """The data folder, with the rows, the metadata and the list of the source folders."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     data: str = ""
     """The data folder. Empty: INFINITY_DATA, or `data` in the working directory."""
     force: bool = False
-    """Make partitions again that are up to date. Answers of models are taken from the response store in any case."""
+    """Make partitions again even if they are up to date. Stored model answers are still reused."""
 
     def open(self) -> Lake:
         """Return the lake in the data folder."""
         return Lake(Path(self.data).absolute() if self.data else data_dir())
 
     def pool(self) -> Pool:
-        """Return the folders that make the pool."""
+        """Return the pool: its source and benchmark folders."""
         return Pool.load(self.open().data)
 
 
 class ModelsResource(dg.ConfigurableResource):
     """The models: engines on this machine's GPUs or CPU, and clients of servers.
 
-    A model is opened at the first call that the response store cannot answer. It stays open until the run ends, or
-    until another model needs its place.
+    A model is opened at the first call that the response store cannot answer. It stays open until the run ends or
+    another model needs its memory.
     """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -47,13 +47,13 @@ class ModelsResource(dg.ConfigurableResource):
     folder: str = ""
     """The folder of the weights. Empty: INFINITY_MODELS, or `models` in the folder of INFINITY_DATA."""
     budget_tokens: int | None = None
-    """Stop before this run has used more tokens. Without both budgets, `calls` in the settings decides."""
+    """Maximum number of tokens that this run may use. If neither budget is set, `calls` in the settings applies."""
     budget_cost: float | None = None
-    """Stop before this run has spent more, in the prices' currency. Without both, `calls` in the settings decides."""
+    """Maximum cost of this run, in the currency of the prices. If neither budget is set, `calls` applies."""
     retries: int = 3
-    """Number of times that a step is tried again if a model is unavailable."""
+    """Maximum number of retries of a step if a model is unavailable."""
     retry_seconds: float = 60.0
-    """Seconds until a step is tried again."""
+    """Seconds to wait before each retry."""
     _models: Models | None = PrivateAttr(None)
 
     def open(self) -> Models:
@@ -65,7 +65,7 @@ class ModelsResource(dg.ConfigurableResource):
         return self._models
 
     def engines(self) -> EnginePool:
-        """Return a pool that opens the engines of this run."""
+        """Return a new engine pool, which opens and holds the engines of a run."""
         return EnginePool(Path(self.folder).absolute() if self.folder else models_dir())
 
     def teardown_after_execution(self, context: Any) -> None:
@@ -76,5 +76,5 @@ class ModelsResource(dg.ConfigurableResource):
 
 
 def default_resources(data: str = "") -> dict[str, Any]:
-    """Return the resources that every asset asks for, by name, for a data folder (empty: INFINITY_DATA)."""
+    """Return the resources of the assets by name: `lake` and `models`. An empty `data` stands for INFINITY_DATA."""
     return {"lake": LakeResource(data=data), "models": ModelsResource()}

@@ -1,4 +1,4 @@
-"""The step: what the function of an asset works with."""
+"""The class `Step`: the argument of every asset function, with its inputs, settings and models."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Step:
-    """One partition of an asset that is being made."""
+    """The materialization of one partition of an asset, in progress."""
 
     asset: str
     partition: str
@@ -34,32 +34,32 @@ class Step:
     pool: Pool
     models: Models
     scratch: Path
-    """An empty folder for what is too large for memory. It is removed once the result is committed."""
+    """A temporary folder for data that is too large for memory. It is removed after the result is committed."""
     shared: Path
-    """A folder for what all partitions of the asset need. It is removed once the last of this run is committed."""
+    """A temporary folder that all partitions of the asset share. It is removed after the last one of this run."""
     ledger: Ledger = field(default_factory=Ledger)
-    """Its model calls."""
+    """The record of the step's model calls."""
     batch: InferenceBatch | None = None
-    """Batches its model calls with those of other partitions; None where it is made alone."""
+    """Merges the step's model calls with those of other partitions. None if the partition is made alone."""
     key: StepKey | None = None
-    """The key of this materialization; None while it is being computed."""
+    """The key of this materialization. None while the key is being computed."""
     trains: bool = True
-    """True if models are trained: a plan trains none."""
+    """False in `infinity plan`, which trains no model."""
 
     def read(self, asset: str) -> pl.LazyFrame:
-        """Return the rows of an input: of the same partition if both have the same partitions, else, or if the asset
-        names it in `reads_all`, of all partitions.
+        """Return the rows of an input: the partition of the same name if both assets have the same partitions, else all
+        partitions. An input in `reads_all` is always read in full.
         """
         return self.lake.scan(asset, self.partition if find(self.asset).reads_same_partition(asset) else None)
 
     def sampled(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that models are asked about: all of them in a run, a sample in `infinity plan`."""
+        """Return the rows that go to the models: all of them in a run, a sample in `infinity plan`."""
         return rows
 
     def before(self) -> tuple[pl.LazyFrame | None, list[str]]:
-        """Return the rows of the last materialization, and the partitions of the inputs that have been added since.
+        """Return the rows of the last materialization, and the names of the input partitions that were added since.
 
-        The rows are None if anything else has changed since.
+        The rows are None unless the last materialization is intact and added partitions are the only change since.
         """
         assert self.key
         last = self.lake.manifest(self.asset, self.partition)
@@ -73,7 +73,7 @@ class Step:
         )
 
     def batches(self, rows: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
-        """Yield rows in batches, in their order, and show how many the caller has finished."""
+        """Yield rows in order, in batches of `size`, and show the progress after each batch."""
         total = rows.select(pl.len()).collect().item()
         done = 0
         for batch in rows.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
@@ -82,8 +82,8 @@ class Step:
             self.advance(done, total)
 
     def inference(self) -> Inference:
-        """Return the models, with the response store of this data folder. No engine starts before a response is
-        missing.
+        """Return a client for the models, with the response store of this data folder. An engine starts only if a
+        response is missing there.
         """
         make = Inference if self.batch is None else partial(BatchedInference, self.batch)
         store = ResponseStore(self.lake.data / "responses")
@@ -92,23 +92,23 @@ class Step:
         )
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what `make` returns, which is made once for all partitions of a batch. It is shared, so it must not be
-        changed.
+        """Return the result of `make`, which is called once for all partitions of a batch. They share the result, so it
+        must not be changed.
         """
         return make() if self.batch is None else self.batch.once(name, make)
 
     def asking(self) -> Asking:
-        """Return the models, to be asked about frames of rows."""
+        """Return a client that asks the models about frames of rows, by prompt."""
         return Asking(self.inference(), self.settings, self.asset)
 
     def advance(self, done: int, total: int | None = None, unit: str = "rows") -> None:
-        """Show how far the step is."""
+        """Show how much of the step is done. `total` is None if unknown."""
         reporter().advance(done, total, unit)
 
 
 def show_calls(progress: Progress) -> None:
-    """Show how far a batch of model calls is. Calls that the store answered take no time, so rate and time left leave
-    them out.
+    """Show the progress of a batch of model calls, without the calls that the response store answered: they take no
+    time and would distort the rate.
     """
     speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
     reporter().advance(

@@ -1,4 +1,4 @@
-"""Training of a model by an asset, for `proxy` and `tuned`."""
+"""Fine-tuning of models by the assets `proxy`, `tuned` and `abilities`."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ from infinity_assets.settings.models import ModelSpec
 from infinity_assets.training import proxy as training
 
 _WEIGHTS = "weights"
-"""The measure that holds the path of the weights, relative to the data folder."""
+"""Name of the measure with the path of the weights, relative to the data folder."""
 
 
 def weights_key(settings: Proxy, model: ModelSpec) -> tuple[str, ...]:
@@ -25,20 +25,19 @@ def weights_key(settings: Proxy, model: ModelSpec) -> tuple[str, ...]:
 
 
 def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *, section: str, base: str) -> Outcome:
-    """Fine-tune a model on a sample of rows, in its own process, after closing the engines of this process.
+    """Fine-tune a model on a sample of rows, in a separate process, after closing the engines of this process.
 
-    The weights go to `data/<asset>/<hash>`, named after the rows and settings. Earlier weights are removed.
+    The weights go to `data/<asset>/<hash>`, a hash of the rows and settings. Earlier weights are removed.
 
     Args:
-        step: The step of the asset.
         rows: row_id, messages.
-        settings: The settings of the training. Nothing is trained unless `enabled`.
+        settings: The settings of the training. If `enabled` is false, nothing is trained.
         model: The base model.
         section: The name of `settings` in the settings file, for messages.
         base: The name of `model` in the settings file, for messages.
 
     Returns:
-        The training curve, with the weights as artefacts.
+        The training curve, with the weights as artefacts. It is empty if nothing is trained.
 
     Raises:
         InfinityError: The model is on a server, or the training failed.
@@ -69,10 +68,13 @@ def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec,
 def train(
     step: Step, rows: pl.DataFrame, settings: Proxy, model: ModelSpec, parent: Path
 ) -> tuple[Path, training.Trained]:
-    """Train in a process of its own, after closing the engines of this process. Earlier weights are removed.
+    """Fine-tune a model in a separate process, after closing the engines of this process.
 
     Returns:
-        The folder of the weights in `parent`, named after the rows and settings, and the result.
+        The folder of the weights in `parent`, from which all other weights are removed, and the result.
+
+    Raises:
+        InfinityError: The training failed.
     """
     folder = parent / training.folder_name(rows, settings, model.weights_id)
     step.inference().release()
@@ -82,7 +84,7 @@ def train(
 
     result = training.train(rows, settings, local_path(model, step.models.engines.folder), folder, advance)
     for other in parent.iterdir():
-        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
+        if other != folder and not other.name.startswith("."):  # the dot marks a folder that is still being written
             shutil.rmtree(other)
     return folder, result
 
@@ -96,5 +98,5 @@ def weights_of(lake: Lake, asset: str) -> Path | None:
 
 
 def tuned_model(model: ModelSpec, weights: Path) -> ModelSpec:
-    """Return a model specification with fine-tuned weights."""
+    """Return a copy of a model's settings with fine-tuned weights."""
     return model.model_copy(update={"model": str(weights), "revision": weights.name})

@@ -1,1 +1,1 @@
-"""Seeds, evolution, answers, diagnosis, InfInstruct-G."""
+"""Assets of the group `chat`: seeds, evolution, answers, diagnosis, conversations and InfInstruct-G."""

@@ -1,4 +1,4 @@
-"""`abilities`, one asset per round. Grain: an ability in a round. Key: round, ability."""
+"""`abilities`: scores by ability, one asset per round. Grain: an ability in a round. Key: round, ability."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from infinity_assets.training.proxy import draw_sample
 
 
 def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
-    """Return the settings that the table depends on; those of the exam only if there is an exam."""
+    """Return the settings that `abilities` depends on. The settings of the exam count only if a student is taught."""
     recipe, models = settings.chat.diagnosis, settings.models
     known = (*(student.name for student in models.students), number < settings.chat.rounds, recipe.min_gain)
     if not recipe.taught.enabled:
@@ -55,10 +55,10 @@ def _make(number: int) -> dg.AssetsDefinition:
     def abilities(step: Step) -> Outcome:
         """Scores of the students by coarse ability, in this and earlier rounds, and the effect of teaching a student.
 
-        Grain: an ability in a round. Key: round, ability. With `chat.diagnosis.taught.enabled` the first student is
-        fine-tuned on the answers of all rounds so far, except some held-out weak rows, on which it is then compared
-        with itself before. If the gap closed by less than `chat.diagnosis.min_gain`, `stop` is true on the line of
-        `all`, and the rounds that follow start from no row.
+        Grain: an ability in a round. Key: round, ability. If `chat.diagnosis.taught.enabled` is true, the first student
+        is fine-tuned on the answers of all rounds so far, without some held-out weak rows. Its gap to the reference
+        answers is measured on this round's held-out rows, before and after. If the gap closes by less than
+        `chat.diagnosis.min_gain`, `stop` is true for the ability `all`, and later rounds evolve no seed.
         """
         recipe, students = step.settings.chat.diagnosis, step.settings.models.students
         rows = step.read(upstream).collect()
@@ -80,7 +80,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str | int | float]]:
-    """Teach the first student and examine it: return the gaps before and after (`diagnosis.EXAM`), and measures."""
+    """Teach the first student. Return its gaps on held-out rows before and after (`diagnosis.EXAM`), and measures."""
     recipe = step.settings.chat.diagnosis
     student = step.settings.models.students[0]
     nothing = pl.DataFrame(schema=diagnosis.EXAM)
@@ -104,7 +104,7 @@ def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.Dat
 
 
 def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, dict[str, str | int | float]]:
-    """Fine-tune a student on rows in its own process, after closing the engines of this process."""
+    """Fine-tune a student in a separate process, after closing the engines of this process. Return it and measures."""
     if student.model.backend == "openai":
         raise InfinityError(
             f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server."
@@ -129,7 +129,7 @@ def _round_table(table: pl.DataFrame, number: int) -> str:
 
 
 def _draw_gaps(table: pl.DataFrame, number: int) -> str:
-    """Draw a round's gaps before and after teaching, or beside the previous round's if no student was taught."""
+    """Draw the gaps of a round before and after teaching. If no student was taught, compare with the previous round."""
     lines = table.filter(pl.col("round") == number)
     if lines["gap_after"].count():
         return charts.pairs(

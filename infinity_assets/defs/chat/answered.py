@@ -1,4 +1,4 @@
-"""`answered`, one asset per round. Grain: a conversation written by the generator. Key: row_id."""
+"""`answered`: answers to evolved instructions, one asset per round. Grain: a conversation. Key: row_id."""
 
 import dagster as dg
 import polars as pl
@@ -43,9 +43,9 @@ def _make(number: int) -> dg.AssetsDefinition:
     def answered(step: Step) -> Outcome:
         """The generator's best answer to each evolved instruction, with its scores.
 
-        Grain: one conversation. Key: row_id; the shard is that of the instruction's row id, so an instruction that
+        Grain: one conversation. Key: row_id. The row id of the instruction decides the shard, so an instruction that
         several seeds led to is answered once. Degenerate answers (empty, truncated, shirking, looping, in a wrong
-        language, ...) are dropped by class, and so are programs that fail their tests or examples.
+        language, ...) are dropped with their class as the reason. So are programs that fail their tests or examples.
         """
         arrived = step.sampled(step.read(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
@@ -80,7 +80,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def _draw_answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
-    """Draw answers, apply the rules and the sandbox, and score the usable answers: one line per answer."""
+    """Sample answers, apply the rules, run the programs, and score the usable answers. Return one line per answer."""
     recipe = asking.settings.chat.answering
     written = asking.chat("answer", asked, recipe.sampling, samples=recipe.samples)
     candidates = asked.join(written, on="row_id").sort("row_id", "index")
@@ -100,7 +100,7 @@ def _draw_answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     )
     usable = candidates.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
     usable = usable.select("row_id", "index", "answer_id", "language", "request", "messages", answer="text")
-    # Score draw by draw: in each request the row id is the instruction's, by which a plan counts.
+    # One answer per instruction at a time: requests have the instruction's row id, and a plan counts by row id.
     draws = [usable.filter(pl.col("index") == index) for index in range(recipe.samples)]
     scores = pl.concat([_score(asking, drawn) for drawn in draws])
     candidates = candidates.join(scores, on="answer_id", how="left", maintain_order="left")
@@ -117,7 +117,7 @@ def _draw_answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
 
 
 def _find_failures(candidates: pl.DataFrame, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the degenerate lines (line, reason, detail), and the executions of the others (line, execution, why)."""
+    """Return the failed answers (line, reason, detail), and the sandbox results of programs (line, execution, why)."""
     recipe = asking.settings.chat.answering
     lines = candidates.select("request", "text", "tests", "finish_reason", "error", row_id="line")
     failed = answers.find_degenerate(lines)
@@ -134,7 +134,7 @@ def _score(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:
     """Score one usable answer per instruction.
 
     Returns:
-        answer_id; answer_score and answer_score_error by the judge; reward, null if there is no reward model or it
+        answer_id; the judge's answer_score and answer_score_error; reward, null if there is no reward model or the call
         failed.
     """
     graded = asking.grade("judge_answer", drawn.select("row_id", "language", "request", "answer"))
@@ -152,7 +152,7 @@ def _score(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:
 def _measures(waves: list[pl.DataFrame]) -> dict[str, int | float | str | None]:
     candidates = pl.concat(waves)
     usable = candidates.filter(pl.col("reason").is_null())
-    # Gain of best-of-n, in the unit of the score: best score less mean score of the usable answers, per instruction.
+    # Gain of best-of-n, in the unit of the score: best score minus mean score of the usable answers, per instruction.
     gains = usable.group_by("row_id", "by").agg(gain=pl.col("score").max() - pl.col("score").mean(), drawn=pl.len())
     several = gains.filter(pl.col("drawn") > 1)
     gain = several.group_by("by").agg(pl.col("gain").mean()).sort("by")

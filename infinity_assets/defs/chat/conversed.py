@@ -1,4 +1,4 @@
-"""`conversed`, one asset per round. Grain: a conversation of one turn or several. Key: row_id."""
+"""`conversed`: conversations with further turns, one asset per round. Grain: a conversation. Key: row_id."""
 
 import dagster as dg
 import polars as pl
@@ -34,10 +34,10 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="7",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:
-        """Conversations of `diagnosed`, a share of them continued by role play: the generator is user and assistant.
+        """Conversations of `diagnosed`. The generator continues a share of them, and plays both user and assistant.
 
         Grain: one conversation. Key: row_id. A conversation of several turns supersedes the row that it continues. A
-        turn that fails a rule is dropped and ends the conversation; a row without a second turn stays unchanged.
+        turn that fails a rule is dropped and ends the conversation. A row without a second turn stays unchanged.
         """
         recipe = step.settings.chat.conversations
         rows = step.sampled(step.read(upstream).collect())

@@ -1,4 +1,4 @@
-"""`diagnosed`, one asset per round. Grain: a conversation, with the students' scores. Key: row_id."""
+"""`diagnosed`: conversations with the students' scores, one asset per round. Grain: a conversation. Key: row_id."""
 
 import dagster as dg
 import polars as pl
@@ -36,11 +36,11 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="4",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
-        """Conversations of `answered`, with the students' answers judged beside the reference answer.
+        """Conversations of `answered`, with the judge's scores of the students' answers and of the reference answer.
 
-        Grain: one conversation. Key: row_id. A row on which all students are weak is a seed of the next round, and the
-        judge describes what its weakest answer lacks. By default both students are the embedded model under two
-        samplings (see `students` below), which shows how the asset works, not a difference between models.
+        Grain: one conversation. Key: row_id. A row on which all students are weak becomes a seed of the next round, and
+        the judge describes what the weakest student's answer lacks. By default, both students are the same small model
+        with two samplings. That shows how the asset works, but no difference between models.
         """
         recipe, students, asking = step.settings.chat.diagnosis, step.settings.models.students, step.asking()
         rows = step.sampled(step.read(upstream).collect())
@@ -84,7 +84,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def questions(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the students' tasks and the reference answers: row_id, language, messages, request, reference."""
+    """Return the students' tasks with the reference answers: row_id, language, messages, request, reference."""
     return rows.select(
         "row_id",
         "language",
@@ -95,7 +95,7 @@ def questions(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _describe_deficiencies(asking: Asking, rows: pl.DataFrame) -> pl.DataFrame:
-    """Ask the judge what the weakest answer to each weak row lacks: row_id, deficiency."""
+    """Ask the judge what the weakest student's answer to each weak row lacks. Return row_id and deficiency."""
     settings = asking.settings
     cut = pl.col("request", "reference", "answer").str.slice(0, settings.scoring.max_chars)
     asked = diagnosis.select_weakest_answers(rows).with_columns(cut)

@@ -1,4 +1,4 @@
-"""`evolved`, one asset per round. Grain: an instruction written by the generator. Key: row_id."""
+"""`evolved`: instructions made from seeds, one asset per round. Grain: an instruction. Key: row_id."""
 
 from collections.abc import Iterable, Sequence
 
@@ -35,7 +35,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         round=number,
         group="chat", partitions="shard", invariants=("conservation", "grammar", "clean"),
         batched=True,
-        # The seeds come first: a plan takes the first input of an asset for the rows that go to its models.
+        # The seeds come first: a plan regards an asset's first input as the rows that go to its models.
         reads=("seed_selected", *GATE, *(in_round("abilities", earlier) for earlier in before[-1:])),
         reads_all=tuple(in_round(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
@@ -50,13 +50,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="15",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
-        """Instructions that the generator rewrote from seeds, each by one strategy and operation, drawn by row id.
+        """Instructions that the generator made from seeds, each by a strategy and an operation drawn by row id.
 
-        Grain: one instruction. Key: row_id; the shard is that of the seed. The first round tries the seeds. A later
-        round tries seeds that have led to no row yet and rows on which every student was weak, some of them by the
-        weakness of the students' answers. Rejected rewrites have a reason each: no gain over the seed, harm, another
-        language, leaked words of the prompt, lost material, an answer instead of a request, a copy, contamination. A
-        seed with a rejected rewrite returns to the pool. After the loop has stopped, no seed is tried.
+        Grain: one instruction. Key: row_id. The row id of the seed decides the shard. The first round rewrites the rows
+        of `seed_selected`. A later round rewrites seeds that have led to no row yet, and rows on which every student
+        was weak, some of them to address that weakness. Every rejected rewrite has a reason: no gain over the seed,
+        harm, another language, leaked words of the prompt, lost material, an answer instead of a request, a copy,
+        contamination. The seed of a rejected rewrite returns to the pool. After the loop has stopped, no seed is tried.
         """
         return evolve(step, number)
 
@@ -64,7 +64,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def evolve(step: Step, number: int) -> Outcome:
-    """Make a shard of `evolved` for a round."""
+    """Make one shard of `evolved` for round `number`."""
     recipe, asking = step.settings.chat.evolution, step.asking()
     seeds = step.sampled(_candidates(step, number))
     if _loop_stopped(step, number):
@@ -74,7 +74,7 @@ def evolve(step: Step, number: int) -> Outcome:
             rows_created=0,
             decisions=frames.decide(seeds, reason="loop_stopped", detail=pl.lit("{}")),
         )
-    # A rewrite may have copied the words and examples of these prompts.
+    # The prompts whose words and examples a rewrite may have copied.
     wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in dispatch.list_prompts(recipe)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _earlier_rewrites(step, number)
@@ -109,7 +109,7 @@ def evolve(step: Step, number: int) -> Outcome:
 
 
 def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
-    """Count the results of each strategy and operation.
+    """Count seeds, kept rewrites and reasons of rejection by strategy and operation.
 
     Args:
         tried: One line per seed: row_id, strategy, operation, written (whether there is a text).
@@ -142,9 +142,9 @@ def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _candidates(step: Step, number: int) -> pl.DataFrame:
-    """Return the rows of this shard to evolve: place, the columns that a child inherits, and `strategy.SEEDS`.
+    """Return the seeds of this shard: source, file, position, columns that a rewrite inherits, and `strategy.SEEDS`.
 
-    A row with an answered child in an earlier round is left out. Without `retry` each row is tried once.
+    A seed is left out if its rewrite was answered in an earlier round. If `retry` is false, each seed is tried once.
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
     seeds = (
@@ -193,14 +193,14 @@ def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
 
 
 def _loop_stopped(step: Step, number: int) -> bool:
-    """Return whether `abilities` of the previous round stops the loop."""
+    """Return whether `abilities` of the previous round has stopped the loop."""
     return number > 1 and bool(
         step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
     )
 
 
 def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
-    """Rewrite seeds and measure the rewrites for the rules: one line per seed."""
+    """Rewrite seeds, and measure the rewrites for the rules. Return one line per seed."""
     rewrites = seeds.join(dispatch.write(seeds, asking, number), on="row_id").with_columns(strip_quotes(pl.col("text")))
     return model_measures.measure_rewrites(rewrites, asking, checks).with_columns(
         pl.col("kind").alias("seed_kind"),

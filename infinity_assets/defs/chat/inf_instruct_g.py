@@ -35,9 +35,9 @@ def inf_instruct_g(step: Step) -> Outcome:
     """InfInstruct-G: the chat set, from all rounds.
 
     Grain: one conversation. Key: row_id. Rows are dropped in this order, each with its evidence: duplicates; rows that
-    contain a benchmark item; harmful requests; denied licences and terms; rows with no score or a low one; rows of F;
-    near-duplicates of a seed, of a row of F or of a better row of G; the lowest rewards of a domain and language. Every
-    row has its parents, its operation and the most restrictive licence of its parents.
+    contain a benchmark item; harmful requests; denied licences and terms; rows without a score or with a low one; rows
+    of InfInstruct-F; near-duplicates of a seed, of a row of InfInstruct-F or of a better row; the lowest rewards per
+    domain and language. Every row has its parents, its operation and the most restrictive licence of its parents.
     """
     recipe, arrived = step.settings.chat.final, pl.concat([step.read(asset).collect() for asset in _LAST])
     result = final.filter_rows(
@@ -96,9 +96,9 @@ def _shares(kept: pl.DataFrame, column: str) -> pl.DataFrame:
 
 
 def _count_operations(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
-    """Count rows by round, by the operation of their instruction, and by whether the conversation was continued.
+    """Count rows by round, by the operation that made their instruction, and by whether `conversed` continued them.
 
-    A row with several instructions counts for each of them.
+    A row that descends from several instructions counts for each of them.
     """
     line = kept.select("row_id", "round", at="row_id")
     for asset in ("conversed", "answered", "evolved"):

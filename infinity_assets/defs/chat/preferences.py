@@ -44,9 +44,9 @@ PREFERENCES = pl.Schema(
 def preferences(step: Step) -> Outcome:
     """Preference pairs: the best and the worst answer to each request of InfInstruct-G.
 
-    Grain: one pair. Key: row_id, of the chosen conversation. A row of `answered` has a pair if it is in G, or if a
-    conversation of G was made from it. As in Infinity-Preference, both answers are by one model, and the scores decide
-    which is the best and which the worst.
+    Grain: one pair. Key: row_id, of the chosen conversation. A row of `answered` with several answers has a pair if it
+    or its continuation is in InfInstruct-G and the scores differ by more than `chat.answering.min_margin`. As in
+    Infinity-Preference, one model wrote both answers, and their scores decide which is the best and which the worst.
     """
     rows = pl.concat([step.read(asset) for asset in _ANSWERED]).filter(pl.col("rejected").is_not_null()).collect()
     g = step.read("inf_instruct_g").select("row_id", "parents").collect()

@@ -1,8 +1,8 @@
-"""Columns of the assets of the chat loop, whose rounds are unrolled in the graph.
+"""Columns of the assets of the chat loop, which has one asset per round and step in the graph.
 
 The first round starts from `seed_selected`. Each later round starts from the rows on which every student was weak in an
-earlier round, and from the seeds that have led to no row yet. Every row of these assets is new: its parents are in
-`parents` and `edges`, and a decision ends each parent's own path.
+earlier round, and from the seeds that have led to no row yet. Every row of these assets is synthesized: its parents are
+in the column `parents` and the ledger table `edges`, and `decisions` records them as `superseded`.
 """
 
 import polars as pl

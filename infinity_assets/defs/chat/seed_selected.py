@@ -38,10 +38,10 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
     version="2",
 )
 def seed_selected(step: Step) -> Outcome:
-    """Seeds: rows that meet criteria, are not vetoed, and fit a budget that is spread over a grid of prompt topics.
+    """Seeds: rows that meet criteria, are not vetoed, and fit a budget that is spread over a grid of prompt vectors.
 
-    Grain: one row. Key: row_id. The criteria that hold for a row are columns. The reason in `decisions` gives the
-    criteria that chose a seed; for every other row it is not_scored, no_criterion, too_few_criteria, vetoed or
+    Grain: one row. Key: row_id. Each criterion is a boolean column. In `decisions`, the reason of a seed names the
+    criteria that it meets. Other rows have the reason not_scored, no_criterion, too_few_criteria, vetoed or
     over_budget.
     """
     recipe = step.settings.chat.seeds

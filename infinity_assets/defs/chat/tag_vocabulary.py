@@ -48,8 +48,8 @@ _PROMPTS = ("lift", "label_zh")
 def tag_vocabulary(step: Step) -> Outcome:
     """The fine labels in use, with their number of rows, their coarse abilities, and their Chinese names.
 
-    Grain: one label. Key: label. `rows` decides which labels are the long tail that seeds are taken from; it counts
-    rows that the tagger labelled, but not rows that took their labels from neighbors. A frozen vocabulary is used
+    Grain: one label. Key: label. `rows` counts the rows that the tagger labelled, but not those that took their labels
+    from neighbors. It decides which labels are in the long tail, a criterion for seeds. A frozen vocabulary is used
     unchanged, except that `rows` and `share` are counted again.
     """
     data, frozen = step.lake.data, step.settings.labels.vocabulary
@@ -85,7 +85,7 @@ def tag_vocabulary(step: Step) -> Outcome:
 
 
 def _describe_labels(step: Step, used: pl.DataFrame) -> pl.DataFrame:
-    """Add coarse abilities and Chinese names to labels, from overrides by hand or else from the model's answers."""
+    """Add coarse abilities and Chinese names to labels, from the user's overrides or else from the tagger's answers."""
     hand = label_overrides.read(step.lake.data)
     own = pl.DataFrame(
         [
@@ -120,7 +120,7 @@ def _describe_labels(step: Step, used: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ask(step: Step, words: pl.DataFrame, prompt: str, sampling: Sampling, schema: dict | None) -> pl.DataFrame:
-    """Return the tagger's answers to one prompt about every label. The row id is the label."""
+    """Ask the tagger about every label with one prompt, and return its answers. Their row id is the label."""
     rows = words.select(row_id="label", label="label", language=pl.lit("en"))
     requests = batch.build_prompt_requests(
         prompts.load_bilingual(prompt, step.settings.prompts_dir), rows, sampling, prompt, schema=schema

@@ -1,1 +1,1 @@
-"""De-duplication and decontamination."""
+"""Assets of the group `curate`: de-duplication and decontamination."""

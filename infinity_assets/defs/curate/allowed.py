@@ -25,6 +25,6 @@ def _allowed_files(step: Step) -> dict[str, str]:
 def allowed(step: Step) -> Outcome:
     """Widely quoted texts: a span inside one of them is no evidence that a row contains a benchmark item.
 
-    Grain: one text. Key: name, text. The package ships some; `allowed.yaml` in the folder of the benchmarks adds more.
+    Grain: one text. Key: name, text. The package contains a list; `allowed.yaml` in the benchmarks folder adds to it.
     """
     return Outcome(read_allowed_texts(step.pool.benchmarks))

@@ -14,7 +14,7 @@ from infinity_assets.scoring import domain
 
 
 def benchmark_files(step: Step) -> dict[str, str]:
-    """Return the content fingerprint of every benchmark's files."""
+    """Return the fingerprint of every benchmark's files."""
     cache = step.lake.catalog / "fingerprints" / "benchmarks"
     folders = step.pool.benchmark_folders().items()
     return {
@@ -30,10 +30,10 @@ def benchmark_files(step: Step) -> dict[str, str]:
     version="3",
 )
 def benchmarks(step: Step) -> Outcome:
-    """The evaluation sets: no item of them may be trained on, and DSIR aims at them.
+    """The items of the evaluation sets. No item may be trained on, but DSIR selects rows that resemble them.
 
-    Grain: one item. Key: item_id. A benchmark is a folder under `data/benchmarks`. Its domain comes from its
-    `source.yaml`, else it is the domain into which the classifier puts most of its items.
+    Grain: one item. Key: item_id. A benchmark is a folder in `data/benchmarks`. Its domain comes from its
+    `source.yaml`, or else is the domain that the classifier gives to most of its items.
     """
     read = [read_benchmark(folder) for folder in step.pool.benchmark_folders().values()]
     items = pl.concat([pl.DataFrame(schema=ITEM), *(benchmark.items for benchmark in read)])

@@ -17,13 +17,13 @@ from infinity_assets.report import charts
     version="2",
 )
 def contamination(step: Step) -> Outcome:
-    """The share of each benchmark that each source contains. A source with more than 2 % of a benchmark is flagged.
+    """The share of each benchmark that each source contains. By default, a source with more than 2 % is flagged.
 
-    Grain: one source and one benchmark with a common span. Key: source, benchmark. Records that were dropped as
-    duplicates of similarity 1 count for their own source, too. With the setting `decontamination.remove_flagged` all
-    rows of a flagged source are removed.
+    Grain: one source and one benchmark that have a span in common. Key: source, benchmark. Records that were dropped as
+    duplicates of similarity 1 still count for their source. If the setting `decontamination.remove_flagged` is true,
+    all rows of a flagged source are removed.
     """
-    # A duplicate of a row that was dropped itself is equal to that row, not to the survivor.
+    # If the matched row was dropped itself, the record equals that row and not the survivor.
     losers = step.read("duplicates").filter(pl.col("similarity") >= 1, pl.col("matched") == pl.col("duplicate_of"))
     copies = losers.select(pl.col("duplicate_of").alias("row_id"), "source").unique()
     limit = step.settings.decontamination.flag_above

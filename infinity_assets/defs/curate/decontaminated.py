@@ -23,8 +23,8 @@ from infinity_assets.rows.frames import decide, json_detail
 def decontaminated(step: Step) -> Outcome:
     """Distinct rows that contain no benchmark item.
 
-    Grain: one distinct row. Key: row_id. `decisions` has every removed row with the rule, the item, the side, the
-    shared span and its share of the item; `matches` lists all shared spans.
+    Grain: one distinct row. Key: row_id. `decisions` has every removed row with the rule, the benchmark item, the
+    shared span and its share of the item. The asset `matches` lists all shared spans.
     """
     rows = step.read("deduped")
     hits = select_removals(step.read("matches").collect()).select(
@@ -44,7 +44,7 @@ def decontaminated(step: Step) -> Outcome:
     decisions = decide(marked, reason=reason, detail=pl.coalesce("detail", "of_source"))
     dropped = decisions.filter(pl.col("reason").is_not_null()).collect(engine="streaming")
     per_source = dropped.group_by("source", "reason").len("rows").sort("source", "reason")
-    # Lazy, so that no shard is in memory as a whole. The rows are sorted by row id and stay so.
+    # Lazy, so that no shard is in memory as a whole. The rows stay sorted by row id.
     kept = rows.join(dropped.lazy().select("row_id"), on="row_id", how="anti", maintain_order="left")
     return Outcome(
         kept,

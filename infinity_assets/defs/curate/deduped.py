@@ -22,10 +22,10 @@ from infinity_assets.rows.ids import shard_of
     version="2",
 )
 def deduped(step: Step) -> Outcome:
-    """The pool without duplicates, including the conversations synthesized from its texts, by shard of the row id.
+    """The distinct rows of the pool, including the conversations synthesized from its texts.
 
-    Grain: one distinct row. Key: row_id. `decisions` has every dropped record with the survivor's row id; `origins`
-    keeps all origins and licences.
+    Grain: one distinct row. Key: row_id. `decisions` has every dropped record with the row id of its survivor. The
+    ledger table `origins` keeps the origins and licences of dropped records, too.
     """
     pool = _pool_shard(step).collect()
     losers = step.read("duplicates").filter(shard_of(step.settings.shards) == step.partition).collect()
@@ -43,7 +43,7 @@ _REASONS = {
 
 
 def _pool_shard(step: Step) -> pl.LazyFrame:
-    """Return the pool's rows in the step's shard. The pool is read and partitioned once for all shards of a run."""
+    """Return the pool's rows in the step's shard. The pool is read and split into shards once per run."""
     if not any(step.shared.iterdir()):
         pool = pl.concat([step.read(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(

@@ -13,10 +13,10 @@ from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 
 _BEFORE = 20
-"""Characters shown before the first difference of two near-duplicates."""
+"""Characters shown before the first difference between two near-duplicates."""
 
 _SHOWN = 8
-"""Near-duplicates whose texts are shown."""
+"""Maximum number of near-duplicates whose texts are shown."""
 
 
 @dataset(
@@ -27,15 +27,15 @@ _SHOWN = 8
     version="2",
 )
 def duplicates(step: Step) -> Outcome:
-    """Records that duplicate another row, within and across sources, with the survivor, the similarity and the method.
+    """Records that duplicate another row, within or across sources, with the survivor, the similarity and the method.
 
-    Grain: one dropped record. Key: row_id, source, file, position. The settings decide the survivor: source priority,
-    then score, then row id. Sources that are new since the last materialization are compared with all; rows that they
-    do not affect are not compared again. A new threshold works on the signatures and reads no text.
+    Grain: one dropped record. Key: row_id, source, file, position. The survivor is the first row by source priority,
+    then score, then row id. If sources have been added since the last materialization, only the rows that they affect
+    are compared again. A new threshold is applied to the stored signatures, without reading texts.
     """
     rule = step.settings.dedup
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
-    # A new source can change which answers to an instruction are too many.
+    # If the answers per instruction are limited, a new source can change which of them exceed the limit.
     before, added = (None, []) if rule.answers_per_instruction else step.before()
     close = (
         step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect()
@@ -79,7 +79,7 @@ def _count_scored(prints: Mapping[str, pl.LazyFrame]) -> int:
 
 
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:
-    """Return a table of the least similar near-duplicates with their texts, to judge the threshold by."""
+    """Return a table of the least similar near-duplicates with their texts, which helps to judge the threshold."""
     shown = near.sort("similarity", "row_id").unique("row_id", maintain_order=True).head(_SHOWN)
     if shown.is_empty():
         return ""

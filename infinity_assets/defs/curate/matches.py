@@ -1,4 +1,4 @@
-"""`matches`: the spans that rows share with benchmark items. Grain: a hit of a row on an item."""
+"""`matches`: the spans that rows share with benchmark items. Grain: a hit of a rule on a row and an item."""
 
 import polars as pl
 
@@ -10,13 +10,13 @@ from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 
 GATE = ("benchmarks", "allowed")
-"""Assets that an asset must read to run the gate."""
+"""Inputs that an asset needs to run the decontamination gate."""
 
 _MATCHES = pl.Schema({**MATCHES, "source": pl.String})
 
 
 def gate_of(step: Step) -> Gate:
-    """Return the gate for a step whose asset reads `GATE` and depends on the setting `decontamination.gate`."""
+    """Return the gate. The asset must read the assets of `GATE` and depend on the setting `decontamination.gate`."""
     read, rule = step.read, step.settings.decontamination
     return step.once("gate", lambda: Gate(read("benchmarks").collect(), rule, read("allowed").collect()["text"]))
 
@@ -31,10 +31,10 @@ def gate_of(step: Step) -> Gate:
     version="2",
 )
 def matches(step: Step) -> Outcome:
-    """Spans that rows share with benchmark items by the rules of the gate: they remove a row, are reported or excused.
+    """Spans that rows share with benchmark items. By its verdict, a hit removes the row, is reported or is excused.
 
-    Grain: one hit of a row on a part of an item, in turns of one role, by one rule; the twenty strongest hits of a row
-    are kept. Key: row_id, item_id, part, side, rule.
+    Grain: one hit, of one rule on the turns of one role in a row and a part of an item (question or answer). Key:
+    row_id, item_id, part, side, rule. At most the twenty strongest hits of a row are kept.
     """
     item_gate = gate_of(step)
     rows = step.read("deduped").select("row_id", "source", "messages")
@@ -77,7 +77,7 @@ def _rows(hits: pl.DataFrame, verdict: str) -> int:
 
 
 def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
-    """Return the spans of a verdict, those in the most rows first."""
+    """Return the spans with a verdict and their number of rows, the most frequent first."""
     spans = (
         hits.filter(pl.col("verdict") == verdict)
         .group_by("benchmark", "part", "span")

@@ -1,4 +1,4 @@
-"""`neighbours`: pairs of contents with similar embeddings. Grain: a pair. Key: a, b."""
+"""`neighbours`: pairs of row contents with similar embeddings. Grain: a pair. Key: a, b (content hashes)."""
 
 import shutil
 
@@ -15,7 +15,7 @@ from infinity_assets.rows import conversation
 THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
 
 _SHOWN = 4
-"""Pairs shown per band."""
+"""Pairs shown per band of similarity."""
 
 
 @dataset(
@@ -32,13 +32,13 @@ _SHOWN = 4
     kinds=("polars", "parquet", "hnswlib"),
 )
 def neighbours(step: Step) -> Outcome:
-    """Pairs of contents with nearly the same meaning, from the floor of the settings up, whatever the threshold.
+    """Pairs of row contents with nearly the same meaning: their similarity is at least `dedup.semantic.floor`.
 
-    Grain: one pair. Key: a, b. To choose a threshold by eye, the page shows pairs of every band of similarity and the
-    number of contents that each threshold would drop. A new source is compared with the others; pairs among the others
-    are taken from the last materialization.
+    Grain: one pair. Key: a, b (content hashes). To help you choose a threshold, this page shows pairs of every band of
+    similarity, and the number of contents that each threshold would drop. A new source is compared with all others;
+    pairs among the others are taken from the last materialization.
     """
-    shutil.rmtree(journal(step.lake), ignore_errors=True)  # all sources have been committed
+    shutil.rmtree(journal(step.lake), ignore_errors=True)  # the vectors of all sources have been committed
     rule = step.settings.dedup.semantic
     if not rule.enabled:
         return Outcome(pl.DataFrame(schema=semantic.PAIRS))
@@ -78,9 +78,9 @@ def neighbours(step: Step) -> Outcome:
 
 
 def _judged_contents(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the judged contents of all sources, sorted by hash, and the source of each.
+    """Return the contents of all sources that have an answer vector, sorted by content hash, and the source of each.
 
-    A content of several sources is taken from the first.
+    A content that occurs in several sources is taken from the first.
     """
     parts = []
     known = pl.DataFrame(schema={"content_hash": pl.String})
@@ -100,7 +100,7 @@ def _judged_contents(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
 
 
 def _sample_pairs(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return a few pairs of every band with their texts, the most similar band first."""
+    """Return a few pairs of every band of similarity with their texts, the most similar first."""
     band = pl.sum_horizontal(pl.col("similarity") >= t for t in THRESHOLDS)
     bands = pairs.with_columns(band.alias("band"))
     # The first pairs in the order of hashes are a random sample. Each content is shown once.
@@ -115,7 +115,7 @@ def _sample_pairs(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
-    """Return the embedded texts of contents, found by their hashes: content_hash, prompt, answer."""
+    """Return the texts of contents, given their hashes: content_hash, prompt, answer."""
     wanted = pl.col("content_hash").is_in(hashes.unique().implode())
     ids = lake.scan("fingerprints").filter(wanted).select("row_id", "content_hash").collect()
     rows = pl.concat([lake.scan(asset).select("row_id", "messages") for asset in ("raw_pool", "synthesized_from_text")])

@@ -29,8 +29,8 @@ def paraphrases(step: Step) -> Outcome:
     """The rows whose prompts are closest to the prompt of a benchmark item: a list for review.
 
     Grain: one row and one item. Key: row_id, item_id. Vectors cannot tell a paraphrase from another question on the
-    same topic, so review the list before you set `decontamination.paraphrase_threshold`. Empty unless
-    `dedup.semantic.enabled`.
+    same topic, so review the list before you set `decontamination.paraphrase_threshold`. The table is empty unless
+    `dedup.semantic.enabled` is true.
     """
     rule = step.settings.decontamination
     if not step.settings.dedup.semantic.enabled:
@@ -88,7 +88,7 @@ def _count_items(closest: pl.DataFrame) -> pl.DataFrame:
 
 
 def _review_table(lake: Lake, closest: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Return the items with the closest rows, texts side by side. Equal prompts are left to `matches`."""
+    """Return the items with the closest rows, and both texts. Equal prompts are left out: `matches` has them."""
     best = closest.filter(pl.col("similarity") < 0.999).sort(pl.col("similarity") * -1, "item_id", "row_id")
     best = best.unique("item_id", keep="first", maintain_order=True).head(30)
     rows = lake.scan("raw_pool").filter(pl.col("row_id").is_in(best["row_id"].implode()))

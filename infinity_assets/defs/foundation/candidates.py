@@ -1,4 +1,4 @@
-"""The candidates of selection: every row with its stored measures and scores, in narrow columns without text."""
+"""The candidates for InfInstruct-F: every decontaminated row with its stored measures and scores, without texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from infinity_assets.selection.rules import rulebook
 from infinity_assets.settings.foundation import Rules
 
 READS = ("decontaminated", "measured", "scored", "labelled", "importance", "proximity", "topics", "seed_selected")
-"""Assets that the candidates are read from."""
+"""The assets that the candidates are read from."""
 
 ROW = ("row_id", "source", "file", "position", "domain", "language", "kind")
 TABLES: Mapping[str, Sequence[str]] = {
@@ -18,10 +18,10 @@ TABLES: Mapping[str, Sequence[str]] = {
     "importance": ("log_weight", "stratum", "share"),
     "proximity": ("topic", "proximity"),
 }
-"""Columns for selectors and the page, by asset."""
+"""Columns that the selectors and the page of `inf_instruct_f` need, by asset."""
 
 Read = Callable[[str], pl.LazyFrame]
-"""A function from the name of an asset to its rows of all partitions."""
+"""A function that takes the name of an asset and returns the rows of all its partitions."""
 
 
 def candidates(read: Read) -> pl.DataFrame:
@@ -40,7 +40,7 @@ def candidates(read: Read) -> pl.DataFrame:
 
 
 def add_columns(read: Read, rows: pl.DataFrame, tables: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Return rows with columns of other assets, which are given by asset; null where an asset lacks the row."""
+    """Add columns of other assets to rows. `tables` names them by asset. A value is null if its asset lacks the row."""
     for asset, columns in tables.items():
         table = read(asset).select("row_id", *columns).collect(engine="streaming")
         rows = rows.join(table, on="row_id", how="left", maintain_order="left")
@@ -58,7 +58,7 @@ def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:
 
 
 def facts(read: Read, rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Return the facts of rows that the rules read (`rules.rulebook.facts`)."""
+    """Return the values that the rules test for each row (`rules.rulebook.facts`)."""
     measured = read("measured").collect(engine="streaming")
     scored = read("scored").select(rulebook.SCORES).collect(engine="streaming")
     return rulebook.facts(rows.select(rulebook.PLACE), measured, scored, rules)

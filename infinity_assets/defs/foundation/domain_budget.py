@@ -1,4 +1,4 @@
-"""`domain_budget`: the number of rows of each domain that F may hold. Grain: a domain. Key: domain."""
+"""`domain_budget`: the quota of each domain in InfInstruct-F. Grain: a domain. Key: domain."""
 
 import polars as pl
 
@@ -16,8 +16,8 @@ _LOOP = {name: dtype for name, dtype in STATE.items() if name not in ("domain", 
 def last_state(lake: Lake) -> pl.DataFrame | None:
     """Return the state of the loop at the last budget, or None if there is no budget yet.
 
-    The state is read from the rows, even without a manifest: a run that was killed between writing the two has taken
-    its turn.
+    The state is read from the rows, not from the manifest: a run that was killed between writing the two has still
+    taken a turn of the loop.
     """
     file = lake.rows_file("domain_budget", ALL)
     if not file.exists():
@@ -37,16 +37,16 @@ def last_state(lake: Lake) -> pl.DataFrame | None:
     version="2",
 )
 def domain_budget(step: Step) -> Outcome:
-    """Quota of rows and thresholds of each domain for F: shares from the settings, relaxed where a model lags behind.
+    """Quota of rows and rule thresholds of each domain for InfInstruct-F: from the settings, then adjusted by the loop.
 
-    Grain: a domain. Key: domain. If the scores differ from the scores behind the last budget, the loop takes a turn
-    from that budget: docs/loop.md.
+    Grain: one domain. Key: domain. The loop favors domains in which the model under test lags behind. It takes a turn
+    whenever `domain_scores` differs from the scores of the last budget (docs/loop.md).
     """
     recipe, scores = step.settings.foundation, step.read("domain_scores").collect()
     state = advance(last_state(step.lake), scores, recipe.keep_share, recipe.loop)
     conversations = step.read("decontaminated").filter(pl.col("kind") == "conversation")
     counts = conversations.group_by("domain").len("rows").collect(engine="streaming")
-    # A domain without a row in the pool is kept, because it has turns.
+    # A domain without rows in the pool is kept, because the loop has a state for it.
     available = state.select("domain").join(counts, on="domain", how="left").with_columns(pl.col("rows").fill_null(0))
     factors = {domain: (factor, why) for domain, factor, why in state.select("domain", "factor", "why").iter_rows()}
     quotas = budget(available, recipe, factors).join(state.drop("why"), on="domain", maintain_order="left")

@@ -1,4 +1,4 @@
-"""`domain_scores`: scores of models on benchmarks. Grain: a model on a benchmark. Key: model, benchmark."""
+"""`domain_scores`: scores of models on benchmarks. Grain: a model and a benchmark. Key: model, benchmark."""
 
 from collections import Counter
 
@@ -30,9 +30,9 @@ from infinity_assets.settings.models import ModelSpec
 
 
 def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:
-    """Return the models to evaluate, by name: the base model of the proxies and the last proxy.
+    """Return the models to evaluate, by name: the base model of the proxies, then the last proxy if there is one.
 
-    The last of them is the model under test.
+    The last entry is the model under test.
     """
     tested = {loop.model.model: loop.model}
     if (folder := weights_of(lake, "proxy")) and loop.proxy.enabled:
@@ -46,7 +46,7 @@ def _files(step: Step) -> dict[str, str]:
         return {f"results {file}": file_hash(file) for file in find_result_files(loop.lm_eval)}
     if not loop.items:
         return {}
-    # The proxy is downstream of F, and F of these scores, so this run evaluates the proxy of the previous run.
+    # The proxy depends on InfInstruct-F, which depends on these scores. So this is the proxy of the previous run.
     return {**benchmark_files(step), "models under test": ", ".join(models_under_test(loop, step.lake))}
 
 
@@ -63,11 +63,12 @@ def _files(step: Step) -> dict[str, str]:
     kinds=("polars", "parquet", "vllm"),
 )
 def domain_scores(step: Step) -> Outcome:
-    """Scores of the model under test on the evaluation sets, beside the scores of a reference model.
+    """Scores of the model under test on the benchmarks and, for comparison, the scores of a reference model.
 
-    Grain: a model on a benchmark. Key: model, benchmark. Empty unless `foundation.loop.items` asks for an evaluation or
-    `foundation.loop.lm_eval` names results. The model under test is the last proxy, or `foundation.loop.model` before
-    there is one. A benchmark that cannot be evaluated has a reason. Programs run in a sandbox.
+    Grain: one model and one benchmark. Key: model, benchmark. The table is empty unless `foundation.loop.items` is
+    above 0 or `foundation.loop.lm_eval` names results. The model under test is the last proxy, or
+    `foundation.loop.model` if there is no proxy yet. A benchmark that cannot be evaluated has a reason instead of a
+    score. Generated programs run in a sandbox.
     """
     loop = step.settings.foundation.loop
     if not loop.lm_eval and not loop.items:
@@ -91,7 +92,7 @@ def domain_scores(step: Step) -> Outcome:
 
 
 def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, dict[str, tuple[str | None, int, str]]]:
-    """Return the tasks to ask, and the benchmarks that cannot be evaluated.
+    """Return the tasks to evaluate, and the benchmarks that cannot be evaluated.
 
     Args:
         pool: The pool with the benchmarks.
@@ -99,7 +100,7 @@ def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, 
         most: Maximum number of items per benchmark.
 
     Returns:
-        The tasks (`TASK`); domain, number of items and reason of each benchmark without tasks.
+        The tasks (`TASK`), and the domain, number of items and reason of each benchmark without tasks, by its name.
     """
     tasks, reasons = [pl.DataFrame(schema=TASK)], {}
     for name, folder in pool.benchmark_folders().items():
@@ -115,7 +116,7 @@ def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, 
 def _evaluate_models(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFrame:
     loop, items = step.settings.foundation.loop, step.read("benchmarks").collect()
     asked, reasons = tasks_of(step.pool, items, loop.items)
-    # A plan describes its rows by these columns.
+    # The columns by which a plan describes its sample.
     asked = step.sampled(asked.with_columns(row_id="item_id", source="benchmark", seed="question")).select(list(TASK))
     scores, models = [], models_under_test(loop, step.lake)
     for number, (name, spec) in enumerate(models.items(), 1):

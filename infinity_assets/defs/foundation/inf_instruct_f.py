@@ -1,4 +1,4 @@
-"""`inf_instruct_f`: InfInstruct-F. Grain: a row. Key: row_id."""
+"""`inf_instruct_f`: the foundation set. Grain: a row. Key: row_id."""
 
 import polars as pl
 
@@ -23,7 +23,7 @@ _SCORES = {
     "dsir_log_weight": pl.Float64,
     "selector": pl.String,
 }
-"""Columns of F beside the columns of a row."""
+"""Columns of InfInstruct-F in addition to the columns of every row."""
 
 
 @dataset(
@@ -37,10 +37,10 @@ _SCORES = {
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.
 
-    Grain: one row. Key: row_id. The rules apply first. Then, in every domain, the selectors of its recipe choose rows
-    in turn, through one diversity filter, up to the domain's quota. All inputs are stored tables: no model is called,
-    and texts are read for chosen rows only. `decisions` has every row of `decontaminated`, as chosen or dropped, with
-    the reason.
+    Grain: one row. Key: row_id. Rows that fail a rule are dropped first. Then the selectors of each domain choose rows
+    in turn, up to the domain's quota. A diversity filter keeps out rows that are similar to a chosen row. No model is
+    called, because all inputs are stored tables. Only the texts of chosen rows are read. `decisions` has every row of
+    `decontaminated`, as chosen or dropped, with the reason.
     """
     recipe = step.settings.foundation
     rows, budget = candidates.candidates(step.read), step.read("domain_budget").collect()

@@ -1,4 +1,4 @@
-"""`proxy`: a small model fine-tuned on F, which `domain_scores` evaluates in the next run. Grain: a training step."""
+"""`proxy`: the training of a small model on InfInstruct-F. Grain: a training step. Key: step."""
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
@@ -16,11 +16,11 @@ from infinity_assets.training.proxy import CURVE
     kinds=("pytorch", "parquet"),
 )
 def proxy(step: Step) -> Outcome:
-    """A small model, fine-tuned on a sample of F and evaluated by the next turn of the loop.
+    """The training of the proxy: a small model, fine-tuned on a sample of InfInstruct-F. The next run evaluates it.
 
     Grain: one training step. Key: step. Off by default (`foundation.loop.proxy.enabled`). The weights go to
-    `data/proxy/<hash>`, named after the rows and settings; the weights of earlier proxies are removed. The training
-    runs in its own process, after the engines of this process have been closed.
+    `data/proxy/<hash>`, a hash of the rows and settings. The weights of earlier proxies are removed. The training runs
+    in a separate process, after the engines of this process have been closed.
     """
     loop = step.settings.foundation.loop
     return training.fine_tune(

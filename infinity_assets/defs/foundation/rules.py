@@ -10,7 +10,7 @@ from infinity_assets.report import rule_tables as page
 from infinity_assets.selection.rules import counts, rulebook
 
 _SHOWN = 4
-"""Rows on each side of a threshold."""
+"""Rows shown on each side of a threshold."""
 
 
 @dataset(
@@ -20,9 +20,10 @@ _SHOWN = 4
     columns=counts.COUNTS,
 )
 def rules(step: Step) -> Outcome:
-    """Effects of the rules on F: counts, and the rows nearest to every threshold on both sides.
+    """The number of rows that fail each rule of InfInstruct-F, and examples from both sides of each threshold.
 
-    Grain: one rule and domain. A row that fails several rules counts for each of them; `decisions` has only the first.
+    Grain: one rule and one domain. Key: rule, domain. A row that fails several rules counts for each of them, but
+    `decisions` of `inf_instruct_f` has only the first.
     """
     settings = step.settings.foundation.rules
     facts = rulebook.facts(

@@ -25,9 +25,9 @@ from infinity_assets.selection import topics as topic_models
     },
 )
 def topics(step: Step) -> Outcome:
-    """The topic distribution of the evaluation sets, and the pool's rows of each topic.
+    """The topics of the benchmarks: each topic's share of all items, and its number of rows in the pool.
 
-    Grain: one topic. Key: topic. The selector `retrieval` gives every topic its share of a domain's rows.
+    Grain: one topic. Key: topic. The selector `retrieval` takes rows of every topic in proportion to its share.
     """
     items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect()
     items = items.join(step.read("benchmark_vectors").select("item_id", "topic").collect(), on="item_id", how="left")

@@ -1,1 +1,1 @@
-"""Ingestion of source folders into the pool."""
+"""Assets of the group `ingest`: source folders are read into the pool."""

@@ -1,4 +1,4 @@
-"""`embeddings`: vectors of prompts and answers. Grain: a distinct content of a source. Key: content_hash.
+"""`embeddings`: vectors of prompts and answers. Grain: a distinct row content of a source. Key: content_hash.
 
 The asset is partitioned by source and belongs to the ingest job, so that only a new source is embedded.
 """
@@ -18,13 +18,13 @@ from infinity_assets.rows.ids import digest
 from infinity_assets.settings import Settings
 
 _BATCH = 1024
-"""Contents embedded between two writes, which a killed run loses: half a minute of MiniLM on two cores."""
+"""Contents per file of vectors. A killed run loses at most one file: half a minute of MiniLM on two cores."""
 
 
 def journal(lake: Lake) -> Path:
-    """Return the folder for finished batches of an incomplete source.
+    """Return the folder for the finished batches of a source that is being embedded.
 
-    The folder is removed after the commit, because the lake then holds the same vectors.
+    It is removed after the sources have been committed, because the lake then holds the same vectors.
     """
     return lake.data / ".embedding"
 
@@ -44,11 +44,11 @@ def vectors_key(settings: Settings) -> tuple[bool | str | float, ...]:
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def embeddings(step: Step) -> Outcome:
-    """Vectors of the prompt and the answer of every distinct content of a source, for `neighbours` and `paraphrases`.
+    """Vectors of the prompt and the answer of every row content of a source, for `neighbours` and `paraphrases`.
 
-    Grain: one distinct content. Key: content_hash. Empty unless `dedup.semantic.enabled`. A content is not judged if
-    its prompt exceeds the embedder's window or too many of its words are unknown: then it has no answer vector and is
-    no duplicate.
+    Grain: one distinct content. Key: content_hash. The table is empty unless `dedup.semantic.enabled` is true. If a
+    prompt exceeds the embedder's window, or too many words of a content are unknown to the embedder, the content has no
+    answer vector and is never a semantic duplicate.
     """
     contents = step.read("fingerprints").select(pl.col("content_hash").n_unique()).collect().item()
     if not step.settings.dedup.semantic.enabled:
@@ -72,9 +72,9 @@ def embeddings(step: Step) -> Outcome:
 
 
 def _embed_batches(step: Step, contents: int) -> Iterator[Path]:
-    """Yield the files of the batches; batches of a killed run are reused. There is at least one, for the columns."""
+    """Yield the file of each batch. The batches of a killed run are reused. An empty source has one empty batch."""
     assert step.key
-    # The name contains a hash of everything that the vectors depend on, so files in the folder can be reused.
+    # The folder's name contains a hash of everything that the vectors depend on, so its files can be reused.
     folder = journal(step.lake) / f"{step.partition}-{digest(step.key.model_dump_json())}"
     for left in journal(step.lake).glob("*"):
         if left != folder:

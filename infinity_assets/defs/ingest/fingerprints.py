@@ -12,11 +12,11 @@ from infinity_assets.parallel import lazy_frame, map_in_order
 from infinity_assets.settings import Settings
 
 _BATCH = 10_000
-"""Rows that are signed at a time."""
+"""Rows per batch of signatures."""
 
 
 def _scores(step: Step) -> dict[str, str]:
-    """Return the hash of the annotations, which can change while the rows stay the same."""
+    """Return the hash of the annotations with the scores, because they can change while the rows stay the same."""
     file = step.lake.ledger_file("annotations", "raw_pool", step.partition)
     return {"annotations": file_hash(file)} if step.settings.dedup.score and file.exists() else {}
 
@@ -31,16 +31,16 @@ def _scores(step: Step) -> dict[str, str]:
     version="2",
 )
 def fingerprints(step: Step) -> Outcome:
-    """Hashes of the normalized content and MinHash signatures of all records and conversations about texts.
+    """Content hashes and MinHash signatures of all records and of the conversations synthesized from texts.
 
-    Grain: one record or conversation. Key: row_id, source, file, position. With them, a new source is compared without
-    reading the texts of the others again.
+    Grain: one record or conversation. Key: row_id, source, file, position. With these values, a new source is compared
+    with the others without reading their texts again.
     """
     return Outcome(_fingerprint_lazily(step))
 
 
 def _fingerprint_lazily(step: Step) -> pl.LazyFrame:
-    """Return a lazy frame of the fingerprints; threads compute a few batches at a time while it is written."""
+    """Return a lazy frame of the fingerprints. Threads compute a few batches at a time while it is written."""
     rule, columns = step.settings.dedup.near, [*fingerprints_of.PLACE, "row_id", "messages"]
     rows = pl.concat([step.read(asset).select(columns) for asset in ("raw_pool", "synthesized_from_text")])
     if step.settings.dedup.score:
@@ -53,7 +53,7 @@ def _fingerprint_lazily(step: Step) -> pl.LazyFrame:
 
 
 def _scores_of_rows(step: Step) -> pl.LazyFrame:
-    """Return the score that an annotation gives a row, the highest if there are several."""
+    """Return the score of each row, from the annotations named by `dedup.score`: the highest if there are several."""
     notes = step.lake.ledger_table("annotations", "raw_pool", step.partition).filter(
         pl.col("name") == step.settings.dedup.score
     )

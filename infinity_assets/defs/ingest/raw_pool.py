@@ -20,7 +20,7 @@ from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring.content import fill_language_and_domain
 
 _DECLARED = ("licence", "domain", "language", "url", "revision")
-"""Fields of `source.yaml` that apply to all rows: changing them does not require reading the files again."""
+"""Fields of `source.yaml` that apply to all rows. A change of them does not require reading the files again."""
 
 _READ = ("layout", "fields", "keep")
 """Fields of `source.yaml` that decide how the files are read."""
@@ -45,7 +45,7 @@ def _source(step: Step) -> Source:
 
 
 def _state(step: Step) -> dict[str, str]:
-    """Return the files' content, the reading options and the declared fields. An unchanged source costs a stat."""
+    """Return the fingerprint of the files and the fields in `_READ` and `_DECLARED`. Unchanged files are not opened."""
     source = _source(step)
     known = step.lake.catalog / "fingerprints" / f"{source.name}.json"
     return {
@@ -65,13 +65,13 @@ def _state(step: Step) -> dict[str, str]:
     version="2",
 )
 def raw_pool(step: Step) -> Outcome:
-    """Every record of a source's files, as a row.
+    """Every readable record of a source's files, as a row.
 
-    Grain: one record of a file. Key: row_id, source, file, position (row_id repeats if several places have the same
-    content). Unreadable records are in `decisions` with file, position and reason; repaired records are in both; the
-    bytes of either are in `quarantine`. Other fields of a record (labels, rewards, rejected answers) are in
-    `annotations`, and counts by file in `files`. Rows without an answer are kept as raw material for synthesis.
-    Language and domain come from `source.yaml`, else from the text.
+    Grain: one record of a file. Key: row_id, source, file, position (row_id repeats if several records have the same
+    content). The ledger table `decisions` has dropped and repaired records with file, position and reason, and
+    `quarantine` has their bytes. `annotations` has other fields of a record (labels, rewards, rejected answers), and
+    `files` has counts per file. Rows without an answer are kept as raw material for synthesis. Language and domain come
+    from `source.yaml`, or else from the text.
     """
     source = _source(step)
     outcome = _relabel(step, source) or _read(step, source)
@@ -122,20 +122,20 @@ def _read(step: Step, source: Source) -> Outcome:
 
 
 def _relabel(step: Step, source: Source) -> Outcome | None:
-    """Return the rows of the last materialization with new fields of `source.yaml`, or None if files must be read."""
+    """Return the last materialization with new values of `_DECLARED`, or None if the files must be read."""
     assert step.key
     before = step.lake.manifest(step.asset, step.partition)
     words = f"words on {source.name}"
     if before is None or before.code_version != step.key.code_version or not step.lake.intact(before):
         return None
     if {name for name, value in step.key.inputs.items() if before.inputs.get(name) != value} != {words}:
-        return None  # other inputs changed, or nothing did, which means that the user forces a new reading
+        return None  # other inputs changed, or nothing did: then the user has forced a new reading
     previous = json.loads(before.inputs[words])
     old = step.lake.scan(step.asset, step.partition)
     rows = [pl.lit(source.licence).alias("licence")]
     for name in ("domain", "language"):
         current = getattr(source, name)
-        if current != previous[name]:  # null if the field was removed, so that the text decides
+        if current != previous[name]:  # null if the field was removed: then the text decides
             rows.append(pl.lit(current, dtype=pl.String).alias(name))
     labelled = old.with_columns(rows).map_batches(
         fill_language_and_domain, streamable=True, schema=old.collect_schema()

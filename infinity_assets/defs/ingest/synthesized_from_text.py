@@ -43,7 +43,7 @@ class Written(NamedTuple):
     """The synthesizer's output for a text."""
 
     context: str
-    """The text in the prompt, whole or cut."""
+    """The text as it is in the prompt, whole or cut."""
     parsed: Parsed
     finish_reason: str | None
     error: str | None
@@ -75,10 +75,10 @@ class Written(NamedTuple):
 def synthesized_from_text(step: Step) -> Outcome:
     """Conversations that the synthesizer wrote about a source's texts (Instruction Pre-Training, arXiv 2406.14491).
 
-    Grain: one conversation about one text. Key: row_id. The first turn is the text and a question; the answer and
-    further pairs follow. The text is the parent of the conversation, which takes over its source, file, position,
-    licence, domain and language. `decisions` has every selected text, as `superseded` by its conversation or with the
-    reason why there is none. The text itself stays in the pool.
+    Grain: one conversation about one text. Key: row_id. The first turn holds the text and a question. Its answer and
+    further question-answer pairs follow. The text is the parent of the conversation, which inherits its source, file,
+    position, licence, domain and language. `decisions` has every selected text, as `superseded` by its conversation or
+    with the reason why there is no conversation. The text itself stays in the pool.
     """
     pool = step.read("raw_pool")
     # Most sources hold no text. One column shows this, without counting words.
@@ -107,7 +107,7 @@ def synthesized_from_text(step: Step) -> Outcome:
 
 
 def _select_texts(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
-    """Return the texts to write about, sorted by language and row id, each once, at its first place, with `text`."""
+    """Return one row per text to write about, with a column `text`, sorted by language and row id."""
     body = conversation.instruction()
     texts = pool.filter((pl.col("kind") == "text") & (word_count(body) >= recipe.min_words))
     ids = texts.select(pl.col("row_id").unique()).collect()["row_id"]
@@ -125,7 +125,7 @@ def _select_texts(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
 
 
 def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
-    """Write about texts in rounds, each prompt with the earlier texts of its chain as examples (M-shot).
+    """Let the synthesizer write about texts in rounds. A prompt shows the earlier texts of its chain as examples.
 
     A chain has one language, because a model answers in the language of its examples. A text without a pair ends its
     chain, and the next round starts a new one.
@@ -168,7 +168,7 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
                     stop=grammar.stops,
                 )
             )
-            # With examples in its prompt a model copies them. A tuned model may well give several texts one answer.
+            # A model that needs our exemplars may copy them. A tuned model may rightly give several texts one answer.
             copies = (
                 [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs]
                 if recipe.exemplars
@@ -186,7 +186,7 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
 
 
 def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], str, str]]]:
-    """Return the requests of each round: chain (language and number), row id, text."""
+    """Return the texts of each round: chain (language and number), row id, text."""
     plan: list[list[tuple[tuple[str, int], str, str]]] = [[] for _ in range(rounds)]
     for (language,), group_texts in texts.group_by("language", maintain_order=True):
         lines = group_texts.select("row_id", "text").rows()

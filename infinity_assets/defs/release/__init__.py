@@ -1,1 +1,1 @@
-"""The released files."""
+"""The asset of the group `release`, which writes the released files."""

@@ -33,11 +33,11 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     version="2",
 )
 def release(step: Step) -> Outcome:
-    """F and G as files for trainers in `data/release`.
+    """InfInstruct-F and InfInstruct-G as files for trainers, in `data/release`.
 
-    Grain: one released row. The files are F and G in Infinity-Instruct's schema and as OpenAI messages (JSONL),
-    preference pairs, a dataset card, the settings and checksums. Rows with a denied licence are left out, with a
-    decision.
+    Grain: one released row. Key: dataset, row_id. The files are both sets in Infinity-Instruct's schema and as OpenAI
+    messages (JSONL), preference pairs, a dataset card, the settings and checksums. Rows with a denied licence are
+    left out and have a decision.
     """
     folder, denied = step.lake.data / "release", step.settings.release.denied_licences
     shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +77,7 @@ def release(step: Step) -> Outcome:
 
 
 def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> int:
-    """Write preference pairs in the format of Infinity-Preference, without pairs that have a denied licence.
+    """Write preference pairs in the format of Infinity-Preference, except pairs with a denied licence.
 
     Args:
         pairs: row_id, prompt, chosen, rejected, licence.
@@ -93,7 +93,7 @@ def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> i
 
 
 def _models(settings: Settings) -> pl.DataFrame:
-    """Return the models by the part that they play, with their sampling: part, model, terms, sampling."""
+    """Return the models by their part in the recipe (generator, judge, ...): part, model, terms, sampling."""
     models, chat = settings.models, settings.chat
 
     def describe_sampling(sampling: Sampling) -> str:
@@ -124,7 +124,7 @@ def _models(settings: Settings) -> pl.DataFrame:
 
 
 def _prompts(settings: Settings) -> pl.DataFrame:
-    """Return all prompts, with a mark if an asset of the group `chat` depends on them: prompt, version, hash, G."""
+    """Return all prompts: prompt, version, hash, and G ("yes" if an asset of the group `chat` depends on it)."""
     of_g = {str(part) for asset in REGISTERED.values() if asset.group == "chat" for part in asset.settings(settings)}
     lines = [
         (prompt.label, prompt.version, prompt.hash, "yes" if prompt.hash in of_g else "")
@@ -135,7 +135,7 @@ def _prompts(settings: Settings) -> pl.DataFrame:
 
 
 def _count_left_out(step: Step) -> pl.DataFrame:
-    """Count the rows that the final filter left out of G, by reason."""
+    """Count the rows that the final filter kept out of InfInstruct-G, by reason."""
     dropped = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
     return count_by(dropped, "reason").collect()
 

@@ -1,1 +1,1 @@
-"""Scores and measures of rows, in narrow tables beside the rows, so that a new threshold never runs a model again."""
+"""Assets of the group `score`: scores and measures of rows, stored so that a new threshold never runs a model again."""

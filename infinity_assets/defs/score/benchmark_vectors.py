@@ -30,7 +30,7 @@ _COLUMNS = pl.Schema(
 def benchmark_vectors(step: Step) -> Outcome:
     """The vector and the topic of every benchmark item.
 
-    Grain: one benchmark item. Key: item_id. Topics are clusters within a domain, numbered by size.
+    Grain: one benchmark item. Key: item_id. A topic is a cluster of vectors in a domain; topics are numbered by size.
     """
     items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect().sort("item_id")
     with step.inference().embedder(step.settings.scoring.embedder) as embedder:

@@ -1,4 +1,4 @@
-"""`importance`: likeness of a prompt to its domain's target. Grain: a row of `decontaminated`. Key: row_id."""
+"""`importance`: the DSIR importance weight of each prompt. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -24,10 +24,10 @@ from infinity_assets.settings.foundation import Dsir
     kinds=("polars", "parquet", "numba"),
 )
 def importance(step: Step) -> Outcome:
-    """Importance weights toward the targets of the domains (DSIR), with the strata of length for the draw.
+    """DSIR weights of prompts, which tell how much a prompt resembles its domain's target, and strata by prompt length.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if the row is no conversation, its domain has no
-    target, or its prompt has no token. Of a target, only counts of hashed n-grams over all its prompts are used.
+    Grain: one row of `decontaminated`. Key: row_id. The weight is null and has a reason if the row is no conversation,
+    its domain has no target, or its prompt has no token. Of a target, only counts of hashed n-grams are used.
     """
     dsir = step.settings.foundation.dsir
     counts = from_frame(step.read("ngrams").collect(), dsir)

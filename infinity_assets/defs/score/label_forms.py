@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def label_files(step: Step) -> dict[str, str]:
-    """Return the digests of label files outside the lake: the user's overrides and the frozen vocabulary."""
+    """Return the digests of the label files outside the lake: the user's overrides and the frozen vocabulary."""
     frozen = step.settings.labels.vocabulary
     files = {
         file.name: digest(file.read_text(encoding="utf-8", errors="replace"))
@@ -38,10 +38,10 @@ def label_files(step: Step) -> dict[str, str]:
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def label_forms(step: Step) -> Outcome:
-    """The label of each form, by spelling, stems, frequency, clusters of embeddings and association rules (InsTag).
+    """The vocabulary label of each form. A form is a label as the tagger wrote it.
 
-    Grain: one form. Key: form. With a frozen vocabulary, forms are looked up instead. A form without a label is a
-    candidate for the next vocabulary: docs/labels.md.
+    Grain: one form. Key: form. Forms are merged by spelling, stems, frequency, clusters of embeddings and association
+    rules (InsTag), or looked up in a frozen vocabulary. A form without a label is a candidate for the next vocabulary.
     """
     recipe, inference, data = step.settings.labels, step.inference(), step.lake.data
     pairs = vocabulary.list_pairs(step.read("tagged"))

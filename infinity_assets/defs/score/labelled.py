@@ -22,7 +22,7 @@ _COLUMNS = pl.Schema(
 )
 MODEL, NEIGHBOURS = "model", "neighbours"
 _COMPARED = 20_000
-"""Maximum number of labelled rows for the agreement table: with more, it would cost more than the labels."""
+"""Maximum number of labelled rows for the table `agreement`. With more, it would take longer than the labels."""
 
 
 @dataset(
@@ -36,11 +36,11 @@ _COMPARED = 20_000
     kinds=("polars", "parquet", "hnswlib"),
 )
 def labelled(step: Step) -> Outcome:
-    """Labels per row: the tagger's labels by their vocabulary names, or labels on which the nearest rows agree.
+    """Vocabulary labels of every row: from the tagger, or else labels on which the nearest labelled rows agree.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if there are no labels. To choose
-    `labels.spread_cosine`, the table `agreement` compares neighbors' labels with the tagger's, by the cosine of the
-    nearest neighbor.
+    Grain: one row of `decontaminated`. Key: row_id. A row without labels has nulls and a reason. To help you choose
+    `labels.spread_cosine`, the table `agreement` compares the labels of neighbors with the tagger's, by the cosine of
+    the nearest neighbor.
     """
     recipe, most = step.settings.labels, step.settings.scoring.max_labels
     known = _labels_by_tagger(step).sort("row_id")
@@ -96,7 +96,7 @@ def _labels_by_tagger(step: Step) -> pl.DataFrame:
 
 
 def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
-    """Return the rows with labels from the tagger and a vector."""
+    """Return the rows that have labels from the tagger and a vector."""
     parts = [
         step.lake.scan("vectors", partition)
         .drop_nulls("vector")
@@ -104,13 +104,13 @@ def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
         .collect(engine="streaming")
         for partition in step.lake.partitions("vectors")
     ]
-    # In a plan some shards have no vectors, and empty shards have another vector width.
+    # Empty shards have vectors of another width, and in a plan some shards have no vectors.
     having = pl.concat([part for part in parts if part.height] or parts[:1]).sort("row_id")
     return spread.Labelled(_matrix(having), _keys(having["row_id"]), having.select("ability", "cate_ability"))
 
 
 def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.DataFrame:
-    """Fill labels of unlabelled rows from their neighbors."""
+    """Label the rows that the tagger has not labelled, by a vote of their nearest labelled rows."""
     recipe = step.settings.labels
     lacking = table.filter(pl.col("label_source").is_null()).select("row_id")
     asked = lacking.join(
@@ -149,7 +149,7 @@ def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labe
 
 
 def _draw_examples(examples: spread.Labelled) -> spread.Labelled:
-    """Draw at most `_COMPARED` of the rows, by key."""
+    """Draw at most `_COMPARED` of the labelled rows, by key."""
     if len(examples.keys) <= _COMPARED:
         return examples
     taken = np.sort(np.argsort(examples.keys, kind="stable")[:_COMPARED])

@@ -23,9 +23,9 @@ _LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_af
     kinds=("polars", "parquet", "vllm"),
 )
 def loss_after(step: Step) -> Outcome:
-    """The loss of answers by the fine-tuned scorer. `loss` in `scored` is the loss before fine-tuning.
+    """The loss of each answer under the fine-tuned scorer. Column `loss` of `scored` is the loss before fine-tuning.
 
-    Grain: one row with a loss in `scored`. Key: row_id. Empty unless `chat.seeds.tuned.enabled`.
+    Grain: one row with a loss in `scored`. Key: row_id. The table is empty unless `chat.seeds.tuned.enabled` is true.
     """
     weights = training.weights_of(step.lake, "tuned") if step.settings.chat.seeds.tuned.enabled else None
     if weights is None:

@@ -10,7 +10,7 @@ from infinity_assets.rows.frames import count_by
 from infinity_assets.selection.rules import measures
 
 _ROWS = 10_000
-"""Rows per batch: about 10 MB of text, and several times as much while they are measured."""
+"""Rows per batch: about 10 MB of text, which needs several times as much memory while it is measured."""
 
 
 @dataset(
@@ -22,10 +22,10 @@ _ROWS = 10_000
     version="3",
 )
 def measured(step: Step) -> Outcome:
-    """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers.
+    """Measures of every row for the rules: length, language, repetition, artefacts, claims of identity, refusals, code.
 
-    Grain: one row of `decontaminated`. Key: row_id. A new threshold needs no text, and no model is called. Measures of
-    the answer are null if there is no answer.
+    Grain: one row of `decontaminated`. Key: row_id. No model is called, and a new threshold needs no new measures.
+    Measures of the answer are null if there is no answer.
     """
     rows = step.read("decontaminated").select("row_id", "messages", "domain")
     parts = (part for batch in step.batches(rows, _ROWS) for part in batch.iter_slices(_ROWS))

@@ -1,4 +1,4 @@
-"""`ngrams`: counts of n-grams and lengths of a shard's prompts. Grain: a bucket or stratum of a domain or source."""
+"""`ngrams`: counts of the n-grams and lengths of prompts. Grain: a bucket or stratum of a domain or source."""
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
@@ -16,9 +16,9 @@ from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
     kinds=("polars", "parquet", "numba"),
 )
 def ngrams(step: Step) -> Outcome:
-    """Counts of hashed n-grams and of lengths of prompts, for each domain that has a target and each source that is one.
+    """Counts of the hashed n-grams and lengths of prompts, per domain with a target and per source used as a target.
 
-    Grain: one count, of a bucket of n-grams or a stratum of length. Key: side, name, feature, bucket.
+    Grain: one bucket of n-grams or one stratum of length. Key: side, name, feature, bucket.
     `importance` adds up the counts of all shards to get the distribution of a whole domain without reading its rows.
     """
     dsir = step.settings.foundation.dsir

@@ -17,10 +17,10 @@ from infinity_assets.selection import topics
     kinds=("polars", "parquet", "hnswlib"),
 )
 def proximity(step: Step) -> Outcome:
-    """The nearest benchmark item of every prompt within its domain, with its topic and the similarity.
+    """The benchmark item in the same domain that is nearest to each prompt, with its topic and the similarity.
 
-    Grain: one row of `decontaminated`. Key: row_id. Up to `foundation.retrieval_exact_up_to` items, every prompt is
-    compared with every item.
+    Grain: one row of `decontaminated`. Key: row_id. Every prompt is compared with every item if there are at most
+    `foundation.retrieval_exact_up_to` items.
     """
     domains = step.read("decontaminated").select("row_id", "domain")
     rows = step.read("vectors").join(domains, on="row_id", how="left", maintain_order="left").collect()

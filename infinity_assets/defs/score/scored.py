@@ -1,4 +1,4 @@
-"""`scored`: scores by models, in a narrow table beside the rows. Grain: a row of `decontaminated`. Key: row_id."""
+"""`scored`: scores of rows by models. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -58,10 +58,10 @@ _SCORED = {
     version="4",
 )
 def scored(step: Step) -> Outcome:
-    """Losses, IFD, the judge's scores of quality and complexity, depth and, with a reward model, reward per row.
+    """Model scores of every row: losses, IFD, depth, the judge's grades of quality and complexity, and the reward.
 
-    Grain: one row of `decontaminated`. Key: row_id. A score is null with a reason, and never 0, if the row has no
-    answer or is not in the sample, or if the call failed.
+    Grain: one row of `decontaminated`. Key: row_id. A missing score is null, never 0, and has a reason: no answer, not
+    in the sample, not wanted by the settings, no reward model, or a failed call.
     """
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")

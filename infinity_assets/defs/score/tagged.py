@@ -1,4 +1,4 @@
-"""`tagged`: labels by the tagger. Grain: a row of `decontaminated`. Key: row_id."""
+"""`tagged`: labels in the tagger's own words. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -34,10 +34,10 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
     version="2",
 )
 def tagged(step: Step) -> Outcome:
-    """Free fine labels per row, written by the tagger. `label_forms` maps them to labels of the vocabulary.
+    """Fine labels of every row in the tagger's own words. `label_forms` maps them to labels of the vocabulary.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if the row is not in the sample or the call
-    failed.
+    Grain: one row of `decontaminated`. Key: row_id. The labels are null and have a reason if the row is not in the
+    sample or the call failed.
     """
     rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
     taken = step.sampled(sample.take(rows, scoring.max_rows, step.settings.shards))

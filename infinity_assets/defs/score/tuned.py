@@ -18,10 +18,10 @@ from infinity_assets.training.proxy import CURVE
     kinds=("pytorch", "parquet"),
 )
 def tuned(step: Step) -> Outcome:
-    """The scorer, fine-tuned on a sample of the pool's conversations, drawn by row id.
+    """The fine-tuning of the scorer on a sample of the pool's conversations, drawn by row id.
 
     Grain: one training step. Key: step. Off by default (`chat.seeds.tuned.enabled`). The weights go to
-    `data/tuned/<hash>`, named after the rows and settings; earlier weights are removed. The training runs in its own
+    `data/tuned/<hash>`, a hash of the rows and settings. Earlier weights are removed. The training runs in a separate
     process, after the engines of this process have been closed.
     """
     rows = step.read("decontaminated").filter(pl.col("kind") == "conversation")

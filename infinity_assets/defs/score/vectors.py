@@ -23,8 +23,8 @@ from infinity_assets.rows import conversation
 def vectors(step: Step) -> Outcome:
     """The vector of every row's prompt, in half precision, for labels from neighbors, diversity and retrieval.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null if too many words are unknown to the embedder: the embedded
-    model has English words only.
+    Grain: one row of `decontaminated`. Key: row_id. The vector is null if too many words of the prompt are unknown
+    to the embedder. The default embedder knows only English words.
     """
     rows = step.read("decontaminated").select("row_id", prompt=conversation.content_of("user"))
     with step.inference().embedder(step.settings.scoring.embedder) as embedder:
