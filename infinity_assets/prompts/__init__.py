@@ -1,12 +1,12 @@
 """Prompts, one file per name and language: `NAME.en.md` and `NAME.zh.md`.
 
-A file has a YAML head between `---` lines (version, purpose and variables), followed by the turns, each under a `##
-system`, `## user` or `## assistant` heading. The last turn is a user's. `$name` is a variable, `$$` a dollar sign.
-Requests about Chinese rows use the Chinese file, all others the English one. Prompts about labels only have an English
-file, because labels are English. Files in a user's folder (setting `prompts_dir`) replace ours. See docs/prompts.md.
+A file has a YAML head between `---` lines (version, purpose and variables), followed by the turns, each under a heading
+`## system`, `## user` or `## assistant`. The last turn is a user turn. `$name` is a variable, `$$` a dollar sign. The
+Chinese file is used for Chinese rows, and the English file for all other rows. Prompts about labels only have an English
+file, because labels are English. Files in the folder `prompts_dir` (setting) replace packaged files. See docs/prompts.md.
 
-The hash of a prompt covers its version and turns, and is part of the key of each request made with it. So a changed
-prompt repeats only its own requests, and rewording a head repeats none.
+The hash of a prompt covers its version and turns, and is part of the request key. So only the requests of a
+changed prompt are repeated, and a new purpose or a new description of a variable does not repeat any request.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from infinity_assets.errors import InfinityError
 Language: TypeAlias = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 CHINESE = r"^(?i:zh)(?:-|$)"
-"""BCP 47 tags of Chinese: `zh`, `zh-Hant`, `zh-CN`."""
+"""Pattern of the BCP 47 tags of Chinese, such as `zh`, `zh-Hant` and `zh-CN`."""
 
 _OURS = Path(__file__).parent
 _SUFFIX = ".md"
@@ -41,15 +41,15 @@ class Turn(NamedTuple):
 
     role: str
     pieces: tuple[str, ...]
-    """Text and variable names alternately, beginning and ending with text."""
+    """Alternating texts and variable names; the first and the last element are texts."""
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Return the variable names, each as often as it is used."""
+        """Return the variable names in the order of their use. A name that is used twice occurs twice."""
         return self.pieces[1::2]
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Return the text with the values inserted unchanged. A variable without a value stays as `$name`."""
+        """Return the text of the turn with the values inserted. A variable without a value stays as `$name`."""
         filled = list(self.pieces)
         filled[1::2] = (values.get(name, f"${name}") for name in self.variables)
         return "".join(filled)
@@ -64,43 +64,43 @@ class Prompt:
     version: int
     purpose: str
     variables: Mapping[str, str]
-    """Descriptions by name."""
+    """Descriptions of the variables, by name."""
     turns: tuple[Turn, ...]
     hash: str
     file: Path = field(compare=False)
 
     @property
     def label(self) -> str:
-        """Return name and language as in the file name, `tag.zh`, for requests and ledger tables."""
+        """Return name and language as in the file name, such as `tag.zh`. Requests and ledger tables use it."""
         return f"{self.name}.{self.language}"
 
     @property
     def examples(self) -> tuple[str, ...]:
-        """Return the example answers, which are the assistant's turns."""
+        """Return the answers of the examples, which are the assistant turns."""
         return tuple(turn.fill({}) for turn in self.turns if turn.role == "assistant")
 
 
 class Bilingual(NamedTuple):
-    """A prompt in both languages."""
+    """The English and the Chinese version of a prompt."""
 
     en: Prompt
     zh: Prompt
 
     def choose(self, tag: str | None) -> Prompt:
-        """Return the prompt for a row with this BCP 47 language tag."""
+        """Return the version for a row with this BCP 47 language tag."""
         return self.zh if re.match(CHINESE, tag or "") else self.en
 
 
 def names() -> list[str]:
-    """Return the names of all prompts."""
+    """Return the names of all packaged prompts, sorted."""
     return sorted(file.name.removesuffix(f".en{_SUFFIX}") for file in _OURS.glob(f"*.en{_SUFFIX}"))
 
 
 def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
-    """Load a prompt in one language, from `folder` if it has the file, else from ours.
+    """Load a prompt in one language, from `folder` if it has the file, else from this package.
 
     Raises:
-        InfinityError: There is no prompt with this name and language, or its file cannot be used.
+        InfinityError: There is no prompt with this name and language, or its file is invalid.
     """
     if language not in languages(name):
         suffix = f" in {language}" if languages(name) else ""
@@ -117,31 +117,31 @@ def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
 
 
 def languages(name: str) -> tuple[Language, ...]:
-    """Return the languages of a prompt."""
+    """Return the languages in which this package has a prompt."""
     return tuple(language for language in LANGUAGES if (_OURS / f"{name}.{language}{_SUFFIX}").is_file())
 
 
 def load_bilingual(name: str, folder: Path | None = None) -> Bilingual:
-    """Load a prompt in both languages, each from `folder` or ours. English stands in for a missing Chinese file."""
+    """Load a prompt in both languages with `load`. The English file replaces a missing Chinese file."""
     english = load(name, "en", folder)
     return Bilingual(english, load(name, "zh", folder) if "zh" in languages(name) else english)
 
 
 def load_all(name: str, folder: Path | None = None) -> tuple[Prompt, ...]:
-    """Load a prompt in each of its languages."""
+    """Load a prompt in each of its languages, with `load`."""
     return tuple(load(name, language, folder) for language in languages(name))
 
 
 def hashes(folder: Path | None, *prompt_names: str) -> Iterator[str]:
-    """Return the hashes of prompts in each of their languages, for the data version of an asset."""
+    """Return the hashes of prompts, in each of their languages, for the data version of an asset."""
     return (prompt.hash for name in prompt_names for prompt in load_all(name, folder))
 
 
 def check_folder(folder: Path) -> None:
-    """Check that every file in a user's folder, except README.md, can replace one of ours.
+    """Check that each file in a user's folder, except README.md and hidden files, can replace a packaged prompt.
 
     Raises:
-        InfinityError: The path is not a folder, or a file is not a prompt, has an unknown name or other variables.
+        InfinityError: The path is not a folder, or a file is invalid, has an unknown name or other variables.
     """
     if not folder.is_dir():
         raise InfinityError(f"Setting `prompts_dir`: {folder} is not a folder.")

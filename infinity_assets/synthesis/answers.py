@@ -1,7 +1,7 @@
 """Rules that find degenerate answers, and the choice of the best of several answers. See docs/answers.md.
 
-A training set written by a teacher tolerates wrong answers, but not degenerate ones, so the rules look at
-form, completeness and language. Tests (`execution`) and scores decide if an answer is right.
+The rules judge form, completeness and language, because a training set written by a teacher model tolerates wrong
+answers, but not degenerate ones. Tests (`execution`) and scores decide whether an answer is correct.
 """
 
 import re
@@ -18,36 +18,36 @@ from infinity_assets.synthesis.patterns import Patterns
 _PATTERNS = Patterns(Path(__file__).with_name("answers.yaml"))
 
 _SHORT = 80
-"""Words from which an answer that declines or asks still helps. (Evol-Instruct, arXiv 2304.12244: "sorry", < 80.)"""
+"""An answer with fewer words fails if it declines or asks back. (Evol-Instruct, arXiv 2304.12244: "sorry", < 80.)"""
 _MIN_DISTINCT = 0.25
-"""An answer with a lower share of distinct lines or sentences is a loop. Human prose lies above 0.9."""
+"""Minimum share of distinct sentences; an answer below it is a loop. Human prose lies above 0.9."""
 _MAX_LINES, _MAX_RUNS = 0.75, 0.6
-"""Shares of repeated lines and runs of ten words above which an answer is a loop, as in `foundation.rules`."""
+"""Maximum shares of repeated lines and of repeated runs of ten words; an answer above one of them is a loop."""
 _TIMES, _TAIL = 4, 40
-"""Repetitions and total characters from which one piece repeated at the end of an answer is a loop."""
+"""An answer is a loop if its end repeats one piece at least this often, over at least this many characters."""
 _TIMES_INSIDE, _INSIDE = 6, 60
-"""Repetitions and total characters from which one piece repeated anywhere in an answer is a loop."""
+"""An answer is a loop if it repeats one piece anywhere at least this often, over at least this many characters."""
 _LONGEST_PIECE = 300
-"""Maximum characters of a repeated piece."""
+"""Maximum length of a repeated piece, in characters."""
 _SAMPLE, _STRIDE = 8, 10
-"""Characters of a sample that is searched for again, and the distance between two samples."""
+"""Length and spacing, in characters, of the samples that `_distances` searches for."""
 _LATIN_PROSE = 120
-"""Minimum characters of an answer for which two languages of one script are distinguished."""
+"""Minimum length of an answer, in characters, for telling two languages of one script apart."""
 
 _ECHO, _PART = 0.95, 0.7
-"""Shares from which an answer repeats its request: of its words in the request, of the request's words in it."""
+"""An answer repeats its request if the common words make up these shares of the answer's and the request's words."""
 _FEW_WORDS, _FEW = 8, 4
 _CJK = ("zh", "ja", "ko")
 _NAMES_ANOTHER = r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]"
-"""A Chinese request about Japanese or Korean."""
+"""Pattern of a Chinese request that is about Japanese or Korean."""
 _ENOUGH_LETTERS = r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}"
-"""Letters from which the language of an answer is distinguished."""
+"""Pattern of the fewest letters by which the language of an answer is judged."""
 
 REASONS = (
     "no_answer", "no_words", "truncated", "template_debris", "loop", "repeats_the_request", "wrong_language",
     "shirking", "identity_leak", "asks_back", "imagined_context", "unfinished", "fails_its_tests",
 )  # fmt: skip
-"""Classes of degenerate answers, in the order of their rules. The last one is a verdict of `execution`."""
+"""Classes of degenerate answers, in the order of their rules. `execution` finds the last class."""
 
 
 def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
@@ -55,12 +55,11 @@ def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         answers: One line per answer: row_id, text, request, finish_reason, error. Optional columns: `said`, the failure
-            of its program (null if it passed or was not run), and `before`, the text of the whole conversation before
-            the answer (null if that is the request alone).
+            of the answer's program (null if it passed or was not run), and `before`, the text of the conversation
+            before the answer (null if that is the request alone).
 
     Returns:
-        One line per degenerate answer: row_id, reason, detail, as from
-        `selection.rules.first_failure`.
+        One line per degenerate answer: row_id, reason, detail, as from `selection.rules.first_failure`.
     """
     return first_failure(_measure(answers), _rules())
 
@@ -116,7 +115,7 @@ def _rules() -> list[Rule]:
     asked = tokens(request)
     shared = tokens(text).list.set_intersection(asked).list.len()
     echoes = (shared >= _ECHO * tokens(text).list.n_unique()) & (shared >= _PART * asked.list.n_unique())
-    echoes &= ~request.str.contains("\n")  # material, which the answer may repeat
+    echoes &= ~request.str.contains("\n")  # several lines are material, which the answer may repeat
     repeats = (asked.list.len() >= _FEW) & (echoes | (_letters(text) == _letters(request)))
     copy_wanted = has(text, "affirms") | has(request, "copy_wanted")
 
@@ -139,7 +138,7 @@ def _rules() -> list[Rule]:
     unfinished = (
         (artefacts.grade_unfinished(text) == 2)
         | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & several)
-        | text.str.contains(r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$")  # an empty item of a list
+        | text.str.contains(r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$")  # a list that ends with an empty item
         | (text.str.contains(r"[:：]\s*$") & several)
     )
     ends_in_code = has(text, "code_line") & (text.str.count_matches("```") % 2 == 0)
@@ -178,9 +177,9 @@ def _letters(text: pl.Expr) -> pl.Expr:
 
 
 def _stammer(text: str) -> str | None:
-    """Return the piece that a text repeats without a break at its end or, more often, anywhere outside fenced code.
+    """Return the first 60 characters of the piece that a text repeats without a break, or `None` if there is none.
 
-    Return `None` if there is no such piece. Rulers, dots and digits do not count.
+    Away from the end of the text, more repetitions are required. Fenced code, rulers, dots and digits do not count.
     """
     prose = re.sub(r"```.*?(?:```|\Z)", "", text, flags=re.DOTALL).rstrip(" .。!！?？,，\n")
     points = np.frombuffer(prose.encode("utf-32-le", "replace"), np.uint32)
@@ -199,10 +198,10 @@ def _stammer(text: str) -> str | None:
 
 
 def _distances(text: str) -> set[int]:
-    """Return the distances at which a sample of the text recurs, up to the length of the longest piece.
+    """Return the distances, in characters, at which samples of the text recur, up to `_LONGEST_PIECE`.
 
-    A piece that is repeated without a break is repeated at one of these distances. Samples are taken at every tenth
-    character, so that a run of 40 characters contains some.
+    A piece that is repeated without a break recurs at one of these distances. Samples start at every tenth character,
+    so that a repetition of 40 characters contains several.
     """
     distances = set()
     for start in range(max(0, (len(text) - _SAMPLE) % _STRIDE), len(text) - _SAMPLE, _STRIDE):
@@ -214,19 +213,19 @@ def _distances(text: str) -> set[int]:
 
 
 def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Choose the best of several answers to each instruction.
+    """Choose the best answer to each instruction.
 
-    The best usable answer is the one with the highest score. If no answer is usable, it is the one that passed the most
-    rules. Ties go to the lower index.
+    The best answer is the usable answer with the highest score. If no answer is usable, it is the one that passed the
+    most rules. Ties go to the lower index.
 
     Args:
-        answers: One line per answer: row_id (of the instruction), index, text, answer_id, reason and detail (null for a
-            usable answer), score (or null), by (the source of the score).
+        answers: One line per answer: row_id (of the instruction), index (of the answer), text, answer_id, reason and
+            detail of the failed rule (null for a usable answer), score (or null), by (the source of the score).
 
     Returns:
-        The best answer to each instruction, with `rejected`: text, score and `by` of the worst usable answer (null if
-        there is no other score). And the other answers that have a text, with the reason for dropping them: their own,
-        `worse_answer`, or `copy_of_another` for a text with a lower index.
+        First, the best answer to each instruction, with `rejected`: answer, score and `by` of the usable answer with the
+        lowest score, null if no score is lower than the best. Second, the other answers that have a text, with the
+        reason for dropping each: its failed rule, `worse_answer`, or `copy_of_another` if it equals a better one.
     """
     rank = {name: -n for n, name in enumerate(REASONS)}
     ordered = answers.with_columns(

@@ -1,8 +1,8 @@
 """Conversations by role play: the generator alternately plays the user and answers as the assistant.
 
-Infinity-Instruct's README speaks of an assistant that plays different roles for two to four rounds; its released chat
-set has one turn in 97.7 % of the rows. All conversations of a shard advance together, so that each turn is one batch. A
-turn that fails a rule is dropped and ends its conversation; the turns before it are kept.
+Infinity-Instruct's README describes an assistant that plays different roles for two to four rounds, but 97.7 % of the
+rows of its released chat set have a single turn. Here, all conversations of a shard advance together, so that every
+model call is batched. A turn that fails a rule is dropped and ends its conversation. The turns before it are kept.
 """
 
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ _PATTERNS = Patterns(Path(__file__).with_name("conversations.yaml"))
 PROMPTS = ("play_user", "carries_on")
 """Names of the prompts of the role play."""
 OPERATION = "converse"
-"""Operation of a conversation in edges and rows."""
+"""Operation of continued conversations, in edges and rows."""
 CLOSING = "closing"
-"""Reason of a regular end: the user says thanks or goodbye."""
+"""Reason for the regular end of a conversation: the user says thanks or goodbye."""
 
 _STAGE = "conversed"
 _AIMS = (
@@ -43,17 +43,17 @@ _AIMS = (
     ("changes one condition and asks what would be different", "换了一个条件，问会有什么不同"),
     ("asks what to do next", "问下一步该做什么"),
 )
-"""Aims of the user's next message, in English and Chinese. One is drawn by row id and turn."""
+"""Possible aims of the user's next message, in English and Chinese. One is drawn by row id and number of turns."""
 _SPEAKERS = (("User", "Assistant"), ("用户", "助手"))
 _PERSONS = ("everyday questions", "日常问题")
 _LABELS = 3
-"""Maximum fine labels of a persona."""
+"""Maximum number of fine labels that describe a persona."""
 _ALIKE = 0.8
-"""Jaccard similarity of the tokens from which a turn repeats another."""
+"""Minimum Jaccard similarity of the tokens of two turns that makes one a repetition of the other."""
 
 
 def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
-    """Draw the rows to continue, and the number of user turns of each, by row id: row_id, wanted."""
+    """Draw by row id the rows to continue, with the number of user turns that each should reach: row_id, wanted."""
     least, most = settings.turns
     drawn = rows.select("row_id", chance=draw(_STAGE, rows["row_id"]), length=draw(f"{_STAGE} turns", rows["row_id"]))
     turns = least + (pl.col("length") * (most - least + 1)).floor().cast(pl.Int64)
@@ -61,17 +61,17 @@ def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
 
 
 def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Continue the conversations of rows.
+    """Continue the conversation of each row until it has the wanted number of user turns.
 
     Args:
-        rows: row_id, language, messages (ending with the assistant), cate_ability, ability, wanted (user turns).
+        rows: row_id, language, messages (ending with the assistant), cate_ability, ability, wanted.
         settings: Settings of the role play.
         asking: The client of the generator and the judge.
 
     Returns:
-        One line per row, sorted by id: row_id, messages, turns (user turns), coherence (the judge's lowest probability
-        of an added turn; null if no turn was added), reason and detail (of the end; null if the conversation has the
-        wanted length). And one line per attempted turn: turn, reason (null if it was added).
+        First, one line per row, sorted by id: row_id, messages, turns (user turns), coherence (the judge's lowest
+        probability of an added turn; null if no turn was added), reason and detail of an early end (null if the
+        conversation has the wanted length). Second, one line per attempted turn: turn, reason (null if it was added).
     """
     lines = rows.select(
         "row_id", "language", pl.col("messages").cast(MESSAGES), "wanted",
@@ -132,23 +132,23 @@ def _remove(rows: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of the role play for all rows, continued or not."""
+    """Result of the role play for all rows, with or without a continuation."""
 
     kept: pl.DataFrame
-    """Rows and conversations for the next asset, sorted by id, with `turns` and `coherence`."""
+    """Rows for the next asset, sorted by id, with `turns` and `coherence`. A continued row is replaced by its child."""
     created: int
-    """Number of conversations written, copies included."""
+    """Number of continued conversations, copies included."""
     decisions: pl.DataFrame
-    """`schema.DECISIONS`: one line per row drawn for the role play, and per conversation that copies another row."""
+    """`schema.DECISIONS`: one line per row drawn for the role play, and one per copy of another row."""
     edges: pl.DataFrame
-    """`schema.EDGES`: one line per kept conversation."""
+    """`schema.EDGES`: one line per kept child."""
 
 
 def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Outcome:
     """Replace rows by the conversations that continue them.
 
-    A conversation is a new row, which inherits everything but its messages from its parent. A row is kept as it is if
-    no turn was added to it, or if its conversation is a copy of another row.
+    A continued conversation is a new row, which inherits everything but its messages from its parent. A row stays
+    unchanged if no turn was added to it, or if its continuation is a copy of another row.
 
     Args:
         rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others.
@@ -195,8 +195,8 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Outcome:
 def user_rules() -> list[Rule]:
     """Return the rules for the user's message, in order. A message that fails one ends its conversation.
 
-    The rules read: text, finish_reason, error, language (of the row), conversation (so far), repeats (the highest
-    similarity with an earlier turn). Words of the prompt that also occur in the conversation do not count as leaked.
+    The rules read the columns text, finish_reason, error, language (of the row), conversation (the transcript so far)
+    and repeats (from `_add_repetition`). Words that also occur in the conversation do not count as leaked.
     """
     text = pl.col("text")
     found, expected = language.detect(text), pl.col("language")
@@ -217,9 +217,9 @@ def user_rules() -> list[Rule]:
 
 
 def coherence_rules(settings: Conversations) -> list[Rule]:
-    """Return the rules for a turn that must continue its conversation.
+    """Return the rules that reject a turn that does not follow from its conversation.
 
-    The rules read the judge's `probability` that it does, and `unjudged`, the error if there is no probability.
+    The rules read probability (that the turn follows, by the judge) and unjudged (the error if there is none).
     """
     probability = pl.col("probability")
     return [
@@ -232,7 +232,7 @@ _REPEATS = Rule("repeats_a_turn", pl.col("repeats") >= _ALIKE, pl.col("repeats")
 
 
 def _find_copied(spoken: pl.DataFrame, asking: Asking) -> pl.DataFrame:
-    """Return the messages that share a run of words with an example of the prompt: row_id, reason, detail."""
+    """Return the user messages that share a run of words with an example of the prompt: row_id, reason, detail."""
     wording = prompts.load_bilingual("play_user", asking.settings.prompts_dir)
     messages = pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null("")))
     copies = find_copied_examples(spoken.select("row_id", messages.alias("messages")), [wording])
@@ -241,10 +241,10 @@ def _find_copied(spoken: pl.DataFrame, asking: Asking) -> pl.DataFrame:
 
 
 def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
-    """Add `repeats`, the highest Jaccard similarity of the text's tokens with the tokens of an earlier turn of the row.
+    """Add `repeats`, the highest Jaccard similarity of the tokens of `text` and of an earlier turn of the row.
 
-    A user's text is compared with all turns, because a user must not repeat the assistant, and an assistant's text with
-    the assistant's turns. `repeats` is null if there is no text.
+    A user's message is compared with all earlier turns, because it must not repeat the assistant either. An assistant's
+    answer is only compared with earlier answers. `repeats` is 0 if there is no text.
     """
     turn = pl.element().struct
     earlier = turn.field("content") if role == "user" else turn.field("content").filter(turn.field("role") == role)
@@ -258,13 +258,13 @@ def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
 
 
 def _strip_speaker(text: pl.Expr) -> pl.Expr:
-    """Remove the speaker's name before a message and the quotation marks around it."""
+    """Remove a leading speaker's name from a message, and the quotation marks around it."""
     unnamed = text.str.replace(_PATTERNS["label"], "")
     return unnamed.str.replace(r'(?s)^["“](.*)["”]$', "${1}").str.strip_chars()
 
 
 def _describe_persona() -> pl.Expr:
-    """Return the user's interests in words: fine labels in English, coarse abilities in Chinese."""
+    """Return the labels that describe the user's interests: fine labels in English, coarse labels in Chinese."""
     english = pl.coalesce(pl.col("ability").list.head(_LABELS), "cate_ability").list.join(", ")
     chinese = pl.col("cate_ability").list.eval(pl.element().replace(ABILITIES)).list.head(_LABELS).list.join("、")
     labels = choose_language(english, chinese)
@@ -272,7 +272,7 @@ def _describe_persona() -> pl.Expr:
 
 
 def _format_transcript() -> pl.Expr:
-    """Return the conversation as text, with the speakers' names in its language."""
+    """Return the transcript of a conversation, with the speakers' names in the language of the row."""
     turn = pl.element().struct
 
     def format_turns(names: tuple[str, str]) -> pl.Expr:
@@ -283,7 +283,7 @@ def _format_transcript() -> pl.Expr:
 
 
 def _draw_aim(going: pl.DataFrame) -> pl.Expr:
-    """Draw the aim of each user's next message."""
+    """Draw the aim of the next user message of each conversation."""
     numbered = going.select(pl.concat_str("row_id", pl.col("turns").cast(pl.String), separator=" ")).to_series()
     place = (pl.lit(draw(f"{_STAGE} aim", numbered)) * len(_AIMS)).floor().cast(pl.Int64)
     english, chinese = (pl.lit(pl.Series(aims)).gather(place) for aims in zip(*_AIMS, strict=True))

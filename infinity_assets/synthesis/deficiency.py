@@ -1,4 +1,4 @@
-"""Requests for what the students lack, which carry one round's diagnosis into the next."""
+"""New requests that address the deficiencies found by the diagnosis of the previous round."""
 
 import polars as pl
 
@@ -10,17 +10,17 @@ PROMPT = "request_from_deficiency"
 
 
 class Deficiency(Strategy):
-    """A request in each seed's field that requires what the students' answers to the seed lacked.
+    """A new request in the seed's field whose answer needs the ability that the students' answers to the seed lacked.
 
-    The settings cannot choose it like a strategy. It gets the share `deficiency_share` of the seeds with a deficiency;
-    the strategies get the rest.
+    This strategy is not chosen by its name in the settings. It gets the share `deficiency_share` of the seeds with a
+    deficiency, and the configured strategies get all other seeds.
     """
 
     operations = {PROMPT: "new"}
     takes = ~IS_TEXT & (pl.col("deficiency").fill_null("").str.strip_chars() != "")
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the name of the prompt, or nothing if no seed can be drawn."""
+        """Return the name of the prompt, or an empty tuple if `deficiency_share` is 0."""
         return (PROMPT,) if settings.deficiency_share > 0 else ()
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Diagnosis of the students' weaknesses. See docs/diagnosis.md.
 
-The students answer, the judge compares each answer with the reference answer in both orders (Lion, arXiv 2305.12870), a
-model describes what a weak answer lacks, and a table lists by ability how far the students lag behind.
+The students answer, and the judge compares each answer with the reference answer in one or both orders (Lion, arXiv
+2305.12870). A model describes the deficiency of a weak answer. A table shows the students' gap for each ability.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ _PATTERNS = Patterns(Path(__file__).with_name("diagnosis.yaml"))
 PAIR = "judge_pair"
 DEFICIENCY = "find_deficiency"
 ALL = "all"
-"""The ability that stands for all rows."""
+"""Value of `ability` in the line that summarizes all rows."""
 UNLABELLED = "unlabelled"
-"""The ability of rows without a label."""
+"""Value of `ability` for rows without a label."""
 
 ABILITIES = pl.Schema(
     {
@@ -44,32 +44,32 @@ ABILITIES = pl.Schema(
         "stop": pl.Boolean,
     }
 )
-"""The table of abilities. Key: round, ability. Scores and gaps are means over rows, in points of the judge (1 to 5)."""
+"""Schema of the table of abilities. Key: round, ability. Scores and gaps are means, on the judge's scale of 1 to 5."""
 
 EXAM = pl.Schema({"row_id": pl.String, "before": pl.Float64, "after": pl.Float64})
-"""Gaps on held-out rows, reference score minus student score, before and after fine-tuning. Key: row_id."""
+"""Schema of held-out rows with their gaps (reference minus student score) around fine-tuning. Key: row_id."""
 
 _PLACES = pl.DataFrame(
     [(0, False, "A", True), (1, False, "B", False), (2, True, "A", False), (3, True, "B", True)],
     schema=["index", "swapped", "which", "of_answer"],
     orient="row",
 )
-"""The judge's questions about an answer (A) and its reference answer (B); `swapped` reverses the two."""
+"""The judge's questions. `which`: the graded text (A: first, B: second). `of_answer`: it is the student's answer."""
 
 
 def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
-    """Build the judge's questions about answers and their reference answers.
+    """Build the questions that ask the judge to grade a student's answer and the reference answer, side by side.
 
-    The two questions of one order differ only in their last word and are adjacent, so that an engine with a prefix
+    The two questions of one order are adjacent and differ only in their last word, so that an engine with a prefix
     cache reads the second at almost no cost.
 
     Args:
-        answers: row_id, language, request, reference, answer.
+        answers: One line per answer: row_id, language, request, reference, answer.
         swap: Whether to ask in both orders.
 
     Returns:
-        Two lines per row (four with `swap`): row_id, language, request, one, other, which (A to grade `one`, B to grade
-        `other`), index (of the question).
+        Two lines per answer (four with `swap`): row_id, language, request, one and other (the two answers in order),
+        which (A to grade `one`, B to grade `other`), index (of the question).
     """
     places = _PLACES if swap else _PLACES.filter(~pl.col("swapped"))
     first = pl.when("swapped").then("reference").otherwise("answer")
@@ -79,14 +79,14 @@ def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
 
 
 def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
-    """Average the grades of each answer and of its reference answer over the orders.
+    """Average the grades of each answer, and of its reference answer, over the orders of the questions.
 
     Args:
         grades: One line per question: row_id, index (from `build_questions`), score, error.
 
     Returns:
-        One line per row: row_id, score and reference_score (null if a grade is missing), shift (mean distance between a
-        text's grades in first and in second place; null for one order), error (why a score is null).
+        One line per row: row_id, score and reference_score (null if a grade is missing), shift (mean difference of
+        a text's grades in first and in second place; null for a single order), error (why a score is null).
     """
     of_answer, score = pl.col("of_answer"), pl.col("score")
 
@@ -111,13 +111,13 @@ def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
 
 
 def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
-    """Let a student answer, and grade its answers beside the reference answers. An empty answer scores 1, ungraded.
+    """Let a student answer, and let the judge grade its answers. An empty answer scores 1 and is not sent to the judge.
 
     Args:
         asking: The client of the student and the judge.
-        asked: row_id, language, messages (for the student), request, reference.
+        asked: One line per row: row_id, language, messages (for the student), request, reference (answer).
         student: The student.
-        swap: Whether to ask the judge in both orders, 4 times per row instead of 2.
+        swap: Whether to ask the judge in both orders, with 4 questions per row instead of 2.
 
     Returns:
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
@@ -141,15 +141,15 @@ def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -
 
 
 def mark_weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
-    """Mark the rows that every student failed, with a score below `below`.
+    """Mark the rows on which every student's score is below a threshold.
 
     Args:
         scores: One line per row and student, as from `examine`.
         below: The threshold, from 1 to 5.
 
     Returns:
-        One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null
-        if a score is missing).
+        One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak
+        (boolean; null if a score is missing).
     """
     score = pl.col("score")
     by_row = scores.sort("row_id", "student").group_by("row_id", maintain_order=True)
@@ -160,10 +160,10 @@ def mark_weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
 
 
 def select_weakest_answers(rows: pl.DataFrame) -> pl.DataFrame:
-    """Select the answer with the lowest score of each weak row (row_id, language, messages, student_scores, weak).
+    """Select the lowest-scored answer to each weak row of `rows` (row_id, language, messages, student_scores, weak).
 
     Returns:
-        One line per weak row with an answer: row_id, language, request, reference, answer.
+        One line per weak row that has a non-empty answer: row_id, language, request, reference, answer.
     """
     students = rows.filter("weak").select(
         "row_id", "language", "student_scores", request=conversation.instruction(), reference=conversation.answer()
@@ -174,14 +174,14 @@ def select_weakest_answers(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def clean_deficiencies(described: pl.DataFrame) -> pl.DataFrame:
-    """Clean the descriptions of weak answers: keep at most two sentences of the first line, without labels and marks.
+    """Clean the descriptions of deficiencies: keep at most two sentences of the first line, without labels and markup.
 
     Args:
-        described: row_id, request, reference, answer, text (the description, or null), finish_reason.
+        described: One line per row: row_id, request, reference, answer, text (the description or null), finish_reason.
 
     Returns:
-        One line per row: row_id, deficiency (null if the description is empty, is cut within its first sentence, or
-        repeats the request or an answer).
+        One line per row: row_id, deficiency (null if the description is empty, ends within its first sentence, names
+        no deficiency, or repeats the request or an answer).
     """
     text = pl.col("text").fill_null("").str.replace_all("**", "", literal=True).str.strip_chars()
     text = text.str.replace(_PATTERNS["label"], "").str.split("\n").list.first()
@@ -197,12 +197,12 @@ def clean_deficiencies(described: pl.DataFrame) -> pl.DataFrame:
 
 
 def _normalize(name: str) -> pl.Expr:
-    """Normalize a text: lower case, single spaces, no final punctuation."""
+    """Convert a text column to lower case with single spaces, without punctuation at its ends."""
     return pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(" .。!！?？")
 
 
 def draw_held_out(diagnosed: pl.DataFrame, share: float) -> pl.DataFrame:
-    """Draw the weak rows that are withheld from the fine-tuning of the taught student, by row id."""
+    """Draw by row id a share of the weak rows, to be withheld from the fine-tuning of the taught student."""
     weak = diagnosed.filter("weak")
     return weak.filter(draw("held_out", weak["row_id"]) < share)
 
@@ -212,11 +212,11 @@ def compare_exams(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl
 
     Args:
         before: Held-out rows: row_id, answer_score, student_scores.
-        after: Result of `examine` for the taught student on these rows.
+        after: Result of `examine` for the taught student on the held-out rows.
         student: The student's name.
 
     Returns:
-        `EXAM`, without the rows on which a gap is unknown.
+        `EXAM`, without the rows for which one of the gaps is unknown.
     """
     own = (_of_student(student, name).alias(name) for name in _SCORES)
     known = before.select("row_id", "answer_score", *own)
@@ -234,23 +234,23 @@ _SCORES = ("score", "reference_score")
 def summarize_abilities(
     diagnosed: pl.DataFrame, exams: pl.DataFrame, students: tuple[str, ...], *, number: int, last: bool, min_gain: float
 ) -> pl.DataFrame:
-    """Summarize a round by ability. A row counts in each of its abilities and in `all`.
+    """Summarize a round by ability. A row counts for each of its abilities and for `all`.
 
     Args:
         diagnosed: Rows of the round: row_id, cate_ability, answer_score, student_scores, weak, deficiency.
         exams: `EXAM`; empty if no student was taught.
         students: Names of the students.
-        number, last: Number of the round, and whether it is the last.
-        min_gain: The loop stops if the gap over all held-out rows closed by less.
+        number, last: Number of the round, and whether it is the last round.
+        min_gain: The loop stops if the mean gap over all held-out rows shrank by less than this.
 
     Returns:
-        `ABILITIES`: the line `all` first, even if there are no rows, then the abilities by descending number of rows.
+        `ABILITIES`: first the line `all`, even if there are no rows, then the abilities by descending number of rows.
     """
 
     def mean_of(field: str) -> pl.Expr:
         return pl.col("student_scores").list.eval(pl.element().struct.field(field)).list.mean()
 
-    # The judge has not seen the reference answer in a pair if every student's answer is empty.
+    # If every student's answer is empty, the judge compared no pair, so that there is no `reference_score`.
     reference = pl.coalesce(mean_of("reference_score"), "answer_score")
     named = pl.col("cate_ability").list.unique(maintain_order=True)
     rows = diagnosed.join(exams, on="row_id", how="left", maintain_order="left").select(
@@ -292,7 +292,7 @@ def _of_student(student: str, field: str) -> pl.Expr:
 
 
 def spread_students(table: pl.DataFrame) -> pl.DataFrame:
-    """Replace the list of students in `ABILITIES` by a column per student, `student NAME`."""
+    """Replace the column `student_scores` of `ABILITIES` by one column per student, `student NAME`."""
     names = table["student_scores"].explode().struct.field("student").drop_nulls().unique(maintain_order=True)
     place = table.columns.index("student_scores")
     return table.select(

@@ -1,4 +1,4 @@
-"""All strategies, and the assignment of seeds to them."""
+"""The registry of strategies, and the assignment of seeds to strategies."""
 
 from importlib import import_module
 
@@ -15,11 +15,11 @@ from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategy import WRITTEN, Relation, Strategy
 
 WRITTEN_BY_STRATEGY = pl.Schema({**WRITTEN, "strategy": pl.String})
-"""`WRITTEN` with the strategy that the seed was assigned to: a name, `deficiency`, or `none`."""
+"""`WRITTEN` with the name of the strategy that the seed was assigned to, or `none`."""
 
 
 def _load(name: str) -> Strategy:
-    """Return the one strategy of a module."""
+    """Import a module of `strategies` and return an instance of its only strategy."""
     module = import_module(f"{strategies.__name__}.{name}").__name__
     (strategy,) = (kind() for kind in Strategy.__subclasses__() if kind.__module__ == module)
     return strategy
@@ -27,37 +27,37 @@ def _load(name: str) -> Strategy:
 
 DEFICIENCY = Deficiency()
 STRATEGIES = {name: _load(name) for name in STRATEGY_NAMES}
-"""Strategies of the settings, by name."""
+"""All strategies that the settings can choose, by name."""
 
 
 def has_relation(*relations: Relation) -> pl.Expr:
-    """Return the condition that `operation` has one of these relations to the seed."""
+    """Return a condition on `operation`: the rewrite has one of these relations to its seed."""
     declared = (pair for strategy in (DEFICIENCY, *STRATEGIES.values()) for pair in strategy.operations.items())
     return pl.col("operation").is_in([operation for operation, relation in declared if relation in relations])
 
 
 def list_strategies(settings: Evolution) -> list[Strategy]:
-    """List the strategies of the settings, by name."""
+    """List the configured strategies, sorted by name."""
     return [STRATEGIES[name] for name in sorted(settings.strategies)]
 
 
 def list_prompts(settings: Evolution) -> tuple[str, ...]:
-    """List the names of the prompts of all strategies of the settings, sorted."""
+    """List the prompt names of `DEFICIENCY` and of the configured strategies, sorted."""
     used = (DEFICIENCY, *list_strategies(settings))
     return tuple(sorted({prompt for strategy in used for prompt in strategy.prompts(settings)}))
 
 
 def list_settings(settings: Settings) -> tuple[str | Sampling, ...]:
-    """List what the strategies of the settings depend on, besides the settings of evolution, generator and judge."""
+    """List the settings that the configured strategies depend on, except those of evolution, generator and judge."""
     used = list_strategies(settings.chat.evolution)
     return tuple(part for strategy in used for part in strategy.further_settings(settings))
 
 
 def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
-    """Assign each seed by row id: to its deficiency, or to a strategy that can use it, in proportion to the weights.
+    """Assign each seed to a strategy that can use it, in a weighted draw seeded by row id and round (`number`).
 
     Returns:
-        The name of a strategy, or `deficiency`, for each of `SEEDS`; null if no strategy can use it.
+        The name of a configured strategy, or `deficiency`, for each seed; null if no strategy can use it.
     """
     lacking = DEFICIENCY.takes & (draw(f"deficiency:{number}", seeds["row_id"]) < settings.deficiency_share)
     weights = [
@@ -72,11 +72,13 @@ def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
 
 
 def write(seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-    """Write an instruction for every seed by its strategy.
+    """Write an instruction from every seed with the strategy that it is assigned to.
 
     Returns:
-        `WRITTEN_BY_STRATEGY`, one line per seed, in their order. A seed that no strategy can use has the error
-        `no_strategy`.
+        `WRITTEN_BY_STRATEGY`, in the order of the seeds. A seed that no strategy can use has the error `no_strategy`.
+
+    Raises:
+        InfinityError: A strategy wrote two lines for one seed, or an operation that it does not declare.
     """
     evolution = asking.settings.chat.evolution
     assigned = seeds.with_columns(assign(seeds, evolution, number))
@@ -93,7 +95,7 @@ def write(seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         raise InfinityError("A strategy wrote two lines for one seed.")
     result = seeds.select("row_id").join(made, on="row_id", how="left", maintain_order="left")
     no_strategy = pl.when(pl.col("strategy").is_null()).then(pl.lit("no_strategy"))
-    # The operation of a strategy that failed before its first operation is its name.
+    # If a strategy failed before its first operation, its name stands for the operation.
     operation = pl.coalesce("operation", "strategy", pl.lit("none"))
     return result.with_columns(
         error=pl.coalesce("error", no_strategy), operation=operation, strategy=pl.col("strategy").fill_null("none")

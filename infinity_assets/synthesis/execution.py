@@ -1,9 +1,9 @@
-"""Execution of answers that contain a program, if the request or the answer states its results.
+"""Execution of the programs in answers, if the request or the answer states their expected results.
 
 A check is a test that came with the instruction, an assertion, a doctest, or an example with literals on both sides
-(`f(2) -> 4`, `f([1, 2]) returns 3`, `Input: 3` and `Output: 6`), about a function that the program defines. The sandbox
-(`infinity_assets/sandbox`) runs the program together with its checks. A program that the sandbox cannot run, because it
-reads from the keyboard or needs a package, has no verdict.
+(`f(2) -> 4`, `f([1, 2]) returns 3`, `Input: 3` and `Output: 6`). Unless it is a test, it must be about a function that
+the program defines. The sandbox (`infinity_assets/sandbox`) runs the program together with its checks. A program that
+reads from the keyboard or needs a package is not run and gets no verdict.
 """
 
 import ast
@@ -26,21 +26,21 @@ from infinity_assets.synthesis.patterns import Patterns
 _PATTERNS = Patterns(Path(__file__).with_name("execution.yaml"))
 
 VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
-"""Verdicts, one line per answer that was run. `execution`: passed, failed, timeout, refused, or null if this machine
-cannot run programs; `why`: the sandbox's reason, null if it passed; `said`: `why` if it counts against the answer."""
+"""Verdicts on answers that were run. `execution`: passed, failed, timeout, refused, or null if this machine cannot run
+programs. `why`: the sandbox's reason, null for passed. `said`: `why` if it counts against the answer, else null."""
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
 _DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
 _MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
-"""Modules that a program may import. Others are read from Python's folder, possibly unreadable in the sandbox."""
+"""Modules that a program may import. The sandbox may be unable to read the files of any other module."""
 _FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""Errors that Python raises on a text that is not code."""
+"""Errors that `ast.parse` raises for a text that is not Python."""
 _LONGEST = 300
-"""Maximum characters of an example."""
+"""Maximum length of an example, in characters."""
 
 Functions: TypeAlias = dict[str, ast.FunctionDef | None]
-"""The functions of a program by name; `None` if it does not parse."""
+"""The functions of a program by name. Each value is `None` if the program does not parse."""
 
 _CHECKING = """
 def _same_(got, want, digits):
@@ -91,7 +91,7 @@ class _Example(NamedTuple):
 
 
 def build_program(request: str, answer: str, tests: str | None) -> str | None:
-    """Build the program that runs to its end if the answer passes its checks.
+    """Build a program that runs to its end only if the answer passes its checks.
 
     Args:
         request: Text of the request.
@@ -99,7 +99,7 @@ def build_program(request: str, answer: str, tests: str | None) -> str | None:
         tests: Assertions that came with the request, or `None`.
 
     Returns:
-        The program's text, or `None` if the answer has no program or there is nothing to check.
+        The program's text, or `None` if the answer has no program that can run, or there is nothing to check.
     """
     code, tree = _find_program(answer, bool(tests))
     if code is None or not _runs_alone(tree, bool(tests)):
@@ -126,7 +126,7 @@ def build_program(request: str, answer: str, tests: str | None) -> str | None:
 
 
 def _find_program(answer: str, tested: bool) -> tuple[str | None, ast.Module | None]:
-    """Return the program of an answer and its syntax tree: no tree after a syntax error, neither without Python."""
+    """Return an answer's program and its syntax tree (`None` if it does not parse), or `None` twice without a program."""
     blocks = _FENCE.findall(answer)
     code = extract_code(answer)
     tag = next((tag.lower() for tag, block in blocks if block == code), "")
@@ -140,7 +140,7 @@ def _find_program(answer: str, tested: bool) -> tuple[str | None, ast.Module | N
 
 
 def _remove_main_blocks(code: str, tree: ast.Module) -> str:
-    """Remove the blocks under `if __name__ == "__main__"`: they may wait for input, and check nothing."""
+    """Remove the blocks under `if __name__ == "__main__"`, which check nothing and may wait for input."""
     lines = code.splitlines()
     for node in tree.body:
         if isinstance(node, ast.If) and "__name__" in _names(node.test):
@@ -154,17 +154,17 @@ def _names(tree: ast.AST) -> set[str]:
 
 
 def parse_code(code: str) -> ast.Module | None:
-    """Parse Python. Return `None` for a text that is not code."""
+    """Parse Python code. Return `None` for any other text."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes in a model's strings
+            warnings.simplefilter("ignore")  # models write invalid escapes, which cause warnings
             return ast.parse(code)
     except _FAULTS:
         return None
 
 
 def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
-    """Return whether a program imports only `_MODULES` and does not read from the keyboard."""
+    """Return whether a program imports only `_MODULES` and, unless `tested`, does not read from the keyboard."""
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -188,7 +188,7 @@ def _asserts(*nodes: ast.AST) -> bool:
 
 
 def _states(tree: ast.Module | None, names: Functions) -> bool:
-    """Return whether the code asserts something about the functions without defining them."""
+    """Return whether code asserts something about the functions and defines none of them."""
     return (
         tree is not None and _asserts(tree) and not names.keys().isdisjoint(_names(tree)) and not _defines(tree, names)
     )
@@ -207,9 +207,9 @@ def _assert_lines(request: str) -> list[str]:
 
 
 def _convert_doctests(text: str, names: Functions) -> list[str]:
-    """Return the doctests about the functions as statements that check them."""
+    """Convert the doctests about the functions to statements that check the results, with the setup that they need."""
     try:
-        # A fence ends the expected output, like an empty line.
+        # A fence becomes an empty line, because it ends the expected output.
         listed = doctest.DocTestParser().get_examples(re.sub(r"(?m)^[ \t]*(?:```.*|\"\"\"|''')[ \t]*$", "", text))
     except ValueError:
         return []
@@ -253,7 +253,7 @@ def _write_check(example: _Example) -> str:
 
 
 def _find_examples(text: str, names: Functions) -> Iterator[_Example]:
-    """Yield calls with literal arguments, each with the literal that the text states as its result."""
+    """Yield the calls of the functions for which the text states the arguments and the result as literals."""
     if not names:
         return
     pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, names))})\(")
@@ -298,14 +298,14 @@ def _leading_literal(text: str) -> str | None:
 
 
 def _parameters(function: ast.FunctionDef) -> tuple[list[str], int, int | None]:
-    """Return a function's parameter names and its least and most arguments (`None`: any number)."""
+    """Return a function's parameter names, and its minimum and maximum number of arguments (`None`: no maximum)."""
     given = function.args
     names = [argument.arg for argument in (*given.posonlyargs, *given.args)]
     return names, len(names) - len(given.defaults), None if given.vararg else len(names)
 
 
 def _find_inputs_and_outputs(text: str, function: ast.FunctionDef) -> Iterator[_Example]:
-    """Yield examples of the form `Input: ...`, `Output: ...` as calls of the function."""
+    """Yield the examples of the form `Input: ...`, `Output: ...`, as calls of the function with their results."""
     names, least, most = _parameters(function)
     for given, want in re.findall(_PATTERNS["in_out"], text, re.IGNORECASE):
         call, result = f"{function.name}({given.strip()})", _leading_literal(want.strip())
@@ -321,14 +321,14 @@ def _find_inputs_and_outputs(text: str, function: ast.FunctionDef) -> Iterator[_
 
 
 def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
-    """Run the answers that can be checked.
+    """Run the programs of the answers that can be checked.
 
     Args:
         answers: One line per answer: row_id, request, text, tests.
-        limits: Limits of each program.
+        limits: Limits of the sandbox for each program.
 
     Returns:
-        `VERDICTS`, in the order of the answers.
+        `VERDICTS` of the answers that were run, in their order.
     """
     programs = {}
     for row_id, request, text, tests in answers.select("row_id", "request", "text", "tests").iter_rows():

@@ -1,8 +1,8 @@
 """The last filter before InfInstruct-G, applied to the conversations of all rounds.
 
-Infinity-Instruct's figure of the data flow shows such a filter without a description; its later releases carry a
-reward. Rewards of different domains and languages are not comparable, so the rank of a row within its own group
-decides. Rows that fail another rule are dropped whatever their reward.
+Infinity-Instruct's diagram of the data flow shows such a filter but does not describe it. Its later releases contain
+rewards. Rewards are not comparable across domains and languages, so a row is ranked within its own domain and language.
+Rows that fail any other rule are dropped whatever their reward.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,19 +25,19 @@ REASONS = (
     "repeats_another", "contaminated", "unsafe", "licence_denied", "terms_denied", "not_scored", "low_answer_score", "in_foundation",
     "near_duplicate_of_seed", "near_duplicate_of_foundation", "near_duplicate", "low_reward",
 )  # fmt: skip
-"""Reasons for dropping a row, in the order of their rules."""
+"""Reasons for dropping a row, in the order in which they are tested."""
 
 BATCH = 10_000
-"""Rows fingerprinted at a time."""
+"""Number of rows that are fingerprinted at a time."""
 
 _GROUP = ("domain", "language")
 _BELOW = 0.2
-"""Pairs are also reported if their similarity is below the threshold by at most this."""
+"""Pairs are also reported if their similarity is at most this far below the threshold."""
 _PAIRS = 1 << 22
-"""Candidate pairs in memory at a time."""
+"""Approximate maximum number of candidate pairs in memory."""
 
 NEAREST = pl.Schema({"row_id": pl.String, "other": pl.String, "similarity": pl.Float64, "same": pl.Boolean})
-"""The other row most similar to a row, one line per row. `same`: whether their contents are equal."""
+"""Ids of a row and of the most similar row of another set. `same`: the two have equal content. Key: row_id."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class FilterResult:
     """Result of the final filter."""
 
     kept: pl.DataFrame
-    """The rows of G, sorted by id, with `terms` and `quantile`."""
+    """The rows of InfInstruct-G, sorted by id, with `terms` and `quantile`."""
     decisions: pl.DataFrame
     """`schema.DECISIONS`: one line per input row."""
     pairs: pl.DataFrame
-    """Compared pairs, those nearest to the threshold first: row_id, other, against, similarity, dropped."""
+    """Compared pairs, by distance from the threshold: row_id, other, against (seed, foundation, g), similarity, dropped."""
 
 
 def filter_rows(
@@ -65,12 +65,12 @@ def filter_rows(
     """Filter the rows of all rounds.
 
     Args:
-        arrived: Rows of `schema.SYNTHETIC_ROW` with answer_score and reward; an id may occur in several rounds.
+        arrived: `schema.SYNTHETIC_ROW` with round, answer_score and reward. A row id may occur in several rounds.
         terms: Terms of use of the model that wrote the rows.
         hits: Rows in which the gate found a benchmark item: row_id, item_id, rule, share, span.
-        seeds, foundation: The seeds and InfInstruct-F in batches: row_id, messages, source, file, position.
+        seeds, foundation: Batches of the seeds and of InfInstruct-F: row_id, messages, source, file, position.
         settings: Settings of the filter.
-        near: Rule for near-duplicates; its threshold is replaced by the one in `settings`.
+        near: Rule for near-duplicates. Its threshold is replaced by the threshold in `settings`.
         workers: Number of threads.
     """
     near = whole_conversation_rule(near, settings)
@@ -109,7 +109,7 @@ def filter_rows(
 
 
 def whole_conversation_rule(near: Near, settings: Final) -> Near:
-    """Return the near-duplicate rule of G: the pool's bands and shingles, applied to whole conversations."""
+    """Return the near-duplicate rule of InfInstruct-G: the pool's rule with another threshold, for whole conversations."""
     return near.model_copy(update={"threshold": settings.near, "answers": "any"})
 
 
@@ -138,16 +138,16 @@ _LOW = Rule("low_reward", pl.col("place") < pl.col("cut"), pl.col("measure"), pl
 
 
 def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
-    """Rank rows within their domain and language, by reward if all of the group have one, else by the judge's score.
+    """Rank rows within their domain and language, by reward if all rows of the group have one, else by answer_score.
 
     Args:
         rows: row_id, domain, language, reward, answer_score.
-        settings: The share of rows to drop, and the size of a group from which it is dropped.
+        settings: The share of rows to drop from each group, and the minimum size of a group that loses rows.
 
     Returns:
-        The rows with `quantile` (share of the group's other rows below it, a tie counting half; 1 for a single row),
-        `by`, `measure`, `place` (from 0, the lowest first; ties by id), `rows` (of the group), `cut` (number of rows to
-        drop) and `least` (the lowest kept measure).
+        The rows with `quantile` (share of the group's other rows that rank lower, where a tie counts half; 1 for a
+        single row), `by` (name of the measure), `measure`, `place` (rank from 0, the lowest first; ties by id), `rows`
+        (size of the group), `cut` (number of rows to drop) and `least` (lowest measure of the kept rows).
     """
     reward = pl.when(pl.col("reward").is_finite()).then("reward")
     rewarded = reward.is_not_null().all().over(_GROUP)
@@ -169,7 +169,7 @@ def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
 
 
 class Prints:
-    """Fingerprints of rows with distinct ids, sorted by band, to compare them with any number of other rows in batches."""
+    """Fingerprints of rows with distinct ids, indexed by band, for comparison with other rows in batches."""
 
     def __init__(self, rows: pl.DataFrame, rule: Near):
         self._rule = rule
@@ -183,13 +183,13 @@ class Prints:
         self._bands = [band[order] for band, order in zip(keys.T, self._orders, strict=True)]
 
     def find_nearest(self, others: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """Find the most similar other row of each row. Only rows that share a band are compared.
+        """Find for each row the most similar of other rows, among those with equal content or a common band.
 
         Args:
-            others: Batches of about ten thousand rows: row_id, messages, source, file, position.
+            others: Batches of about ten thousand other rows: row_id, messages, source, file, position.
 
         Returns:
-            `NEAREST`, one line per row that has a similar other row.
+            `NEAREST`, for the rows to which another row is similar.
         """
         nearest = pl.DataFrame(schema=NEAREST)
         for batch in others:
@@ -200,9 +200,9 @@ class Prints:
         return nearest
 
     def find_losers(self, rows: pl.DataFrame, workers: int) -> pl.DataFrame:
-        """Find the duplicates of a better row among rows (row_id, reward, answer_score). Return `duplicates.DUPLICATES`.
+        """Return `duplicates.DUPLICATES`: the rows (row_id, reward, answer_score) that are duplicates of a better row.
 
-        The better row has the higher reward if all rows have one, else the judge's higher score.
+        The better row has the higher reward if all rows have one, else the higher answer_score.
         """
         better = "reward" if rows.height and rows["reward"].is_finite().fill_null(False).all() else "answer_score"
         score = rows.select("row_id", score=pl.col(better).cast(pl.Float64))
@@ -216,7 +216,7 @@ class Prints:
         return equal.select("row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True))
 
     def _find_similar(self, prints: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Yield the pairs that share a band and are similar or nearly so."""
+        """Yield the pairs that share a band and have a similarity of at least the threshold minus `_BELOW`."""
         from infinity_assets.dedup.comparing_kernels import similarities
 
         signed = prints.filter("signed")
@@ -240,7 +240,7 @@ class Prints:
             )
 
     def _find_candidates(self, keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pairs (row, other) that share a band. A pair may occur in several portions."""
+        """Yield pairs that share a band, as index arrays (row, other). A pair may occur in several arrays."""
         held, count = [np.empty(0, np.int64)], 0
         width = max(len(keys), 1)
         for band, order, asked in zip(self._bands, self._orders, keys.T, strict=True):
@@ -259,13 +259,13 @@ class Prints:
 
 
 def _flatten_shingles(prints: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate the shingles of all rows, and return the offsets of the rows."""
+    """Return the concatenated shingles of all rows, and the offset of each row in them."""
     shingles = prints["shingles"].explode(empty_as_null=False).to_numpy()
     return shingles, np.concatenate([[0], np.cumsum(prints["size"].to_numpy(), dtype=np.int64)])
 
 
 def _split_portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield ranges of places whose lengths sum to at most `_PAIRS`, or single places."""
+    """Yield index ranges (start, stop) whose lengths sum to at most `_PAIRS`. A longer element has a range of its own."""
     total, start = np.cumsum(lengths), 0
     while start < len(lengths):
         before = total[start - 1] if start else 0

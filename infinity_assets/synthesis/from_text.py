@@ -1,9 +1,9 @@
 """Instruction Pre-Training (arXiv 2406.14491): a model reads a raw text and writes question-answer pairs about it.
 
-The published synthesizer and its tuning data use this marker grammar: an example is a context (begin of text, one
-space, `<CON>` text `</CON>`, a blank line) and its pairs (`<QUE>` question `<ANS>` answer `</END>`, a blank line
-between two, end of text). A prompt is any number of whole examples followed by a context alone; the model writes its
-pairs and an end of text. The prompt spells out begin and end of text, so it is tokenized without adding special tokens.
+The published synthesizer and its tuning data use this marker grammar. A context is: begin of text, one space, `<CON>`
+text `</CON>`, a blank line. Its pairs are: `<QUE>` question `<ANS>` answer `</END>`, with a blank line between two
+pairs, then end of text. An example is a context with its pairs. A prompt is any number of examples and a final context,
+whose pairs the model writes. Prompts spell out begin and end of text, so the tokenizer must not add special tokens.
 """
 
 import re
@@ -19,14 +19,14 @@ from infinity_assets.prompts import Prompt
 from infinity_assets.rows.grammar import DEBRIS, Message
 
 OPERATION = "from_text"
-"""Operation of a row in edges and rows."""
+"""Operation of rows written from a text, in edges and rows."""
 
 CON, CON_END, QUE, ANS, END = MARKERS = ("<CON>", "</CON>", "<QUE>", "<ANS>", "</END>")
 
 _SENTENCE_END = re.compile(r"\n\s*\n|[.!?][\"')\]”’]*(?=\s)|[。！？][”’」』）]*")
 _WORD_END = re.compile(r"(?<=\S)(?=\s)")
 _TOKEN_CHARS = 24
-"""Upper bound on characters per token in practice; characters beyond it are ignored when a text is cut."""
+"""Practical upper bound on characters per token, by which `cut` limits the part of a text that it tokenizes."""
 
 
 class Pair(NamedTuple):
@@ -37,49 +37,49 @@ class Pair(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """Pairs of a continuation, parsed strictly."""
+    """The pairs in a model's text, and the reasons why other parts of the text are not pairs."""
 
     pairs: tuple[Pair, ...]
     rejected: tuple[str, ...]
-    """A reason for each rejected part: unfinished, no_question, not_one_answer, no_answer, stray_marker,
+    """The reason for each rejected part: unfinished, no_question, not_one_answer, no_answer, stray_marker,
     template_debris, repeated_question, copied_from_prompt.
     """
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """The marker grammar with the special tokens of a model. `bos` is empty for a model without a begin of text."""
+    """The marker grammar with a model's special tokens. `bos` is empty for a model without a begin-of-text token."""
 
     bos: str
     eos: str
 
     def format_context(self, text: str) -> str:
-        """Format a context: the first half of an example, and the end of a prompt."""
+        """Format a context, with which an example begins and a prompt ends."""
         return f"{self.bos} {CON} {self.escape(text)} {CON_END}\n\n"
 
     def format_pairs(self, pairs: Iterable[Pair]) -> str:
-        """Format pairs: the second half of an example."""
+        """Format the pairs of an example, with the end of text."""
         written = (f"{QUE} {self.escape(question)} {ANS} {self.escape(answer)} {END}" for question, answer in pairs)
         return "\n\n".join(written) + self.eos
 
     def format_example(self, text: str, pairs: Iterable[Pair]) -> str:
-        """Format a whole example."""
+        """Format an example: a context with its pairs."""
         return self.format_context(text) + self.format_pairs(pairs)
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Strings that end a continuation: the end of text, and the marker of a new context."""
+        """Return the strings at which the model stops: the end of text, and the marker of a new context."""
         return (self.eos, CON)
 
     def parse(self, written: str, copies: Iterable[Pair] = ()) -> Parsed:
-        """Parse a continuation without ever raising.
+        """Parse the pairs in a model's text. Malformed text never raises an error.
 
-        Inverts `format_pairs` if questions and answers have no outer white space and no mark of a chat template, and no
-        question occurs twice (case ignored).
+        `parse` inverts `format_pairs` if questions and answers have no white space at their ends and no mark of a chat
+        template, and no question occurs twice (case ignored).
 
         Args:
             written: The model's text.
-            copies: Pairs of the prompt, which are rejected as copies (case ignored).
+            copies: Pairs of the prompt. An equal pair in the text (case ignored) is rejected as a copy.
         """
         shown = {(question.lower(), answer.lower()) for question, answer in copies}
         pairs: dict[str, Pair] = {}
@@ -120,7 +120,7 @@ class Grammar:
         return self._mark_pattern(escaped=False).sub(r"\\", text)
 
     def unescape(self, text: str) -> str:
-        """Invert `escape`."""
+        """Remove the backslashes that `escape` inserts."""
         return self._mark_pattern(escaped=True).sub("", text)
 
     @cached_property
@@ -128,26 +128,26 @@ class Grammar:
         return tuple(mark for mark in (*MARKERS, self.bos, self.eos) if mark)
 
     def _mark_pattern(self, escaped: bool) -> re.Pattern[str]:
-        """Match after the first character of each mark and before any backslashes; if `escaped`, match one of these."""
+        """Return a pattern for the position after the first character of a mark, or for one backslash there if `escaped`."""
         one = r"\\" if escaped else ""
         places = (rf"(?<={re.escape(mark[0])}){one}(?=\\*{re.escape(mark[1:])})" for mark in self._marks)
         return re.compile("|".join(places))
 
 
 class Example(NamedTuple):
-    """Text of a whole example, with its length in tokens."""
+    """The text of an example or a context, with its length in tokens."""
 
     text: str
     tokens: int
 
 
 def build_few_shot(context: Example, exemplars: Sequence[Example], earlier: Sequence[Example], room: int) -> str:
-    """Build a prompt from examples and the context to write about.
+    """Build a prompt from examples and the context for which the model writes pairs.
 
     Args:
         context: The context, formatted by `Grammar.format_context`.
-        exemplars: The fixed examples. They stand first and take precedence if there is not room for all examples.
-        earlier: Examples from earlier rounds, oldest first. The oldest are left out if there is not room for all.
+        exemplars: The fixed examples, which stand first. They take precedence over the examples from earlier rounds.
+        earlier: Examples from earlier rounds, oldest first. If there is not enough room, the oldest are left out.
         room: Maximum tokens of the prompt.
     """
     left = room - context.tokens
@@ -162,15 +162,15 @@ def build_few_shot(context: Example, exemplars: Sequence[Example], earlier: Sequ
 
 
 def split_groups(count: int, rounds: int) -> list[list[int]]:
-    """Split the places of texts into one group per round. The texts at the same place of each group form a chain."""
+    """Split the indices of `count` texts into one group per round. Texts at equal positions of the groups form a chain."""
     size = -(-count // rounds)
     return [list(range(start, min(start + size, count))) for start in range(0, count, size or 1)]
 
 
 def cut(text: str, most: int, count: Callable[[str], int]) -> str:
-    """Cut a text to at most `most` tokens, which `count` counts: after the last sentence or paragraph that fits.
+    """Cut a text to at most `most` tokens (counted by `count`), after the last sentence or paragraph that fits.
 
-    If the first sentence is too long, cut after a word, or else anywhere.
+    If the first sentence is too long, cut after a word. If the first word is too long, cut within it.
     """
     if len(text) <= most * _TOKEN_CHARS and count(text) <= most:
         return text
@@ -184,10 +184,10 @@ def cut(text: str, most: int, count: Callable[[str], int]) -> str:
 
 
 def read_exemplars(prompt: Prompt) -> list[tuple[str, tuple[Pair, ...]]]:
-    """Read the examples of a prompt file: its user turns are texts, its assistant turns pairs in the marker grammar.
+    """Read the examples of a prompt: each user turn but the last is a text, and the assistant turn after it has its pairs.
 
     Raises:
-        InfinityError: The file has a system turn, or an assistant turn with anything but pairs.
+        InfinityError: The prompt has a system turn, or an assistant turn that is not a list of pairs in the marker grammar.
     """
     texts = [turn.fill({}) for turn in prompt.turns if turn.role == "user"][:-1]
     examples = [Grammar("", "</s>").parse(written) for written in prompt.examples]
@@ -198,7 +198,7 @@ def read_exemplars(prompt: Prompt) -> list[tuple[str, tuple[Pair, ...]]]:
 
 
 def conversation(text: str, pairs: Sequence[Pair]) -> list[Message]:
-    """Build a conversation: the text and the first question form the first turn, then come the other turns."""
+    """Build a conversation about a text, whose first turn is the text with the first question."""
     messages: list[Message] = []
     for question, answer in pairs:
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
@@ -207,11 +207,11 @@ def conversation(text: str, pairs: Sequence[Pair]) -> list[Message]:
 
 
 def first_turn(text: str, question: str) -> str:
-    """Return the first turn of a conversation about a text."""
+    """Return the first turn of a conversation about a text: the text, a blank line and the first question."""
     return f"{text}\n\n{question}"
 
 
 def pairs_of(messages: Sequence[Message], context: str) -> list[Pair]:
-    """Invert `conversation`: return the pairs of a conversation whose first turn begins with the context."""
+    """Return the pairs of a conversation whose first turn begins with the context. Inverts `conversation`."""
     contents = [turn["content"] for turn in messages]
     return [Pair(contents[0][len(first_turn(context, "")) :], contents[1]), *map(Pair, contents[2::2], contents[3::2])]

@@ -1,8 +1,8 @@
-"""Lineage of synthetic rows: decisions and edges for parents and their children.
+"""Lineage of synthetic rows: the decisions and edges of parents and their children.
 
-A child is a new row with its own id. A parent with a kept child is `superseded` by it; a parent whose child is dropped,
-or that has no child, is `returned_to_pool` with the reason. So every input row and every written row is either in the
-output or in the decisions.
+A child is a new row with its own id. A parent whose child is kept is `superseded`. A parent whose child is dropped, or
+that has no child, is `returned_to_pool` with the reason. So every parent and every child is either in the output or in
+the decisions.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,30 @@ from infinity_assets.selection.rules import Rule, first_failure
 
 @dataclass(frozen=True)
 class Generation:
-    """Children with the ledger lines of children and parents."""
+    """Children, with the decisions and edges of the children and their parents."""
 
     kept: pl.DataFrame
     """Kept children, sorted by id."""
     created: pl.DataFrame
-    """All children: row_id, operation and the columns of their parents."""
+    """All children, kept or dropped, with row_id, operation and the columns inherited from their parents."""
     decisions: pl.DataFrame
     """`schema.DECISIONS`: one line per parent, and one per dropped child."""
     edges: pl.DataFrame
-    """`schema.EDGES`: one line per kept child, and one per parent of a dropped child."""
+    """`schema.EDGES`: one line per kept child, and one per pair of a dropped child and its parent."""
 
 
 def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl.DataFrame, by: str) -> Generation:
-    """Decide which children are kept.
+    """Decide which children are kept, and derive the decisions and edges.
 
     Args:
-        made: One line per parent: `row_id`, `source`, `file`, `position` of the parent; `text` (the model's text, null
-            or empty if there is no child), `messages`, `operation`, `columns` and the columns that the rules read.
-        columns: Columns of a child.
-        rules: Rules for the lines of `made`, in order; may be empty.
-        copied: Failures found outside the rules, such as benchmark items, which apply after them: row_id of the parent,
-            reason, detail.
-        by: Name of the model, which becomes the child's source.
+        made: One line per parent: `row_id`, `source`, `file` and `position` of the parent; `text` (the model's text,
+            null or empty if there is no child), `messages` and `operation` of the child; the columns of the parameter
+            `columns`; and the columns that the rules read.
+        columns: Schema of a child.
+        rules: Rules that reject children, in order; may be empty.
+        copied: Failures found outside the rules, such as benchmark items: row_id of the parent, reason, detail. The
+            reason of a failed rule takes precedence.
+        by: Name of the model, for the source of the children.
     """
     made = made.sort("row_id")
     made = made.with_columns(add_row_ids(made.select("messages"))["row_id"].alias("child"))
@@ -58,7 +59,7 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
     created = _to_children(written, by)
     gone = failed["row_id"].implode()
     stands = ~pl.col("row_id").is_in(gone)
-    # A kept row has only the parent that it names: equal text from another parent is a dropped copy without an edge.
+    # Of equal children, one is kept, with an edge to its own parent; the copies are dropped without an edge.
     edges = _list_edges(written.filter(stands | ~stands.any().over("child"))).unique(maintain_order=True)
     kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(columns.names()).cast(columns)
     decisions = _drop(lines.with_columns(reason=fate, detail=detail), lost)
@@ -66,7 +67,7 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
 
 
 def add_siblings(generation: Generation, others: pl.DataFrame, by: str) -> Generation:
-    """Add further children of the parents to a generation, all of them dropped.
+    """Add further children of the same parents to a generation. All of them are dropped.
 
     Args:
         generation: Result of `settle`.
@@ -76,7 +77,7 @@ def add_siblings(generation: Generation, others: pl.DataFrame, by: str) -> Gener
     """
     written = others.with_columns(add_row_ids(others.select("messages"))["row_id"].alias("child"))
     created = _to_children(written, by)
-    # A kept row has only the parent that it names.
+    # A copy of a kept child has no edge, because the kept child names only its own parent.
     other = written.join(generation.kept.select(child="row_id"), on="child", how="anti", maintain_order="left")
     return Generation(
         generation.kept,
@@ -87,7 +88,7 @@ def add_siblings(generation: Generation, others: pl.DataFrame, by: str) -> Gener
 
 
 def _to_children(written: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Turn the lines of parents into those of their children."""
+    """Convert lines about parents to lines about their children."""
     return written.with_columns(
         row_id="child",
         parents=pl.concat_list("row_id"),
@@ -102,19 +103,19 @@ def _list_edges(written: pl.DataFrame) -> pl.DataFrame:
 
 
 def _drop(*frames: pl.DataFrame) -> pl.DataFrame:
-    """Return the decisions that drop lines for their `reason`."""
+    """Return the decisions that drop every row of the frames for the row's `reason`."""
     dropped = (frame.with_columns(verdict=pl.lit("dropped")) for frame in frames)
     return pl.concat([frame.select(schema.DECISIONS.names()).cast(schema.DECISIONS) for frame in dropped])
 
 
 def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Merge rows that several parents led to, because shards evolve separately and may write the same instruction.
+    """Merge equal rows of different parents, because shards evolve separately and may write the same instruction.
 
     Args:
         rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others, in which a row id may repeat.
 
     Returns:
-        The distinct rows as from `merge_parents`, and a decision for every copy.
+        The merged rows from `merge_parents`, and `schema.DECISIONS` with one line per copy.
     """
     merged, copies = merge_parents(rows)
     detail = pl.struct(duplicate_of="row_id").struct.json_encode()
@@ -122,15 +123,15 @@ def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def merge_parents(rows: pl.DataFrame, *by: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Merge the rows of the same id.
+    """Merge the rows that have the same row id.
 
     Args:
         rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others.
-        by: Columns that decide which row comes first; then the parents decide.
+        by: Columns by which the rows of one id are ordered. The parents break ties.
 
     Returns:
-        The first row of each id, with the parents of all and the most restrictive of their licenses, sorted by id. And
-        the other rows.
+        The first row of each id, sorted by id, with the parents of all rows of this id and the most restrictive of
+        their licenses. And all other rows.
     """
     ordered = rows.sort("row_id", *by, pl.col("parents").list.join(" "))
     first = pl.int_range(pl.len()).over("row_id") == 0

@@ -1,4 +1,4 @@
-"""Regular expressions and word lists, which stand in a YAML file beside the module that uses them."""
+"""Access to the regular expressions and word lists in the YAML file beside a module."""
 
 import re
 from functools import cached_property
@@ -12,10 +12,10 @@ from infinity_assets.rows.text import CJK
 
 
 class Patterns:
-    """The regular expressions of a file, by name. The file is read when the first of them is used.
+    """The regular expressions of a YAML file, by name. The file is read at the first use.
 
-    A list holds alternatives, which are joined by `|`; the lines of a text are joined to one. `{{name}}` stands for an
-    earlier pattern, and `{{cjk}}` for the scripts without spaces (`rows.text.CJK`).
+    The elements of a YAML list are alternatives, joined by `|`. The lines of a YAML string are joined without a
+    separator. `{{name}}` inserts an earlier pattern, and `{{cjk}}` the scripts without spaces (`rows.text.CJK`).
     """
 
     def __init__(self, file: Path):
@@ -25,15 +25,15 @@ class Patterns:
         return self._joined[name]
 
     def contains(self, text: pl.Expr, name: str) -> pl.Expr:
-        """Return whether a text contains a pattern."""
+        """Return whether a text contains a match of the named pattern."""
         return text.str.contains(self[name])
 
     def extract(self, text: pl.Expr, name: str) -> pl.Expr:
-        """Return the first words of a text that match a pattern, or null."""
+        """Return the first match of the named pattern in a text, or null."""
         return text.str.extract(f"({self[name]})", 1)
 
     def list_alternatives(self, name: str) -> list[str]:
-        """Return the alternatives of a pattern, one by one."""
+        """Return the alternatives of the named pattern as separate patterns."""
         return [self._insert(_join(part), self._joined) for part in self._content[name]]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Calls of the models on frames, whose answers are frames keyed by row id."""
+"""Model calls that take frames of requests and return frames of answers, keyed by row id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ def choose_language(english: pl.Expr, chinese: pl.Expr) -> pl.Expr:
 
 @dataclass(frozen=True)
 class Asking:
-    """A client of the models in the settings, for an asset or a strategy.
+    """A client of the configured models, for an asset or a strategy.
 
-    Each method takes one line per request with `row_id`. A prompt also needs `language` (BCP 47, or null) and its
-    variables, which must not be null. A row may have several lines: each is a request of its own.
+    Methods take a frame with one line per request and the column `row_id`, except `embed`. A row may have several
+    requests. A prompt also needs the columns `language` (BCP 47, or null) and its variables, which must not be null.
     """
 
     inference: Inference
     settings: Settings
     stage: str
-    """Name of the asset, which seeds the sampling together with the row id."""
+    """Name of the asset. With the row id, it determines the sampling seed."""
 
     def write(
         self,
@@ -48,18 +48,18 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator, or the model `by`, with a prompt.
+        """Let the generator, or the model `by`, write one text per request with a prompt.
 
         Args:
             prompt: Name of the prompt.
-            rows: row_id, language and the variables of the prompt.
+            rows: One line per request: row_id, language and the variables of the prompt.
             sampling: Sampling of the texts.
             schema: JSON schema of the texts.
-            by: The model.
-            progress_label: Label in the progress; empty for the prompt's name.
+            by: The model that replaces the generator.
+            progress_label: Label in the progress display; empty for the prompt's name.
 
         Returns:
-            One line per row: row_id, text (stripped), finish_reason, error.
+            One line per request: row_id, text (stripped), finish_reason, error.
         """
         label = progress_label or prompt
         return self.write_each({prompt: rows}, sampling, schema=schema, by=by, progress_label=label).drop("prompt")
@@ -73,7 +73,7 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str,
     ) -> pl.DataFrame:
-        """Ask with several prompts in one batch, each with its own rows. Return the columns of `write` and `prompt`."""
+        """Write with several prompts, each with its own rows, in one batch. Return the columns of `write`, and `prompt`."""
         requests, names = [], []
         for name, frame in rows.items():
             wording = prompts.load_bilingual(name, self.settings.prompts_dir)
@@ -92,15 +92,15 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator, or the model `by`, for the next message of each conversation, without a prompt.
+        """Let the generator, or the model `by`, write the next message of each conversation, without a prompt.
 
         Args:
-            name: Name that replaces a prompt's name in the ledger tables.
-            rows: row_id and messages, which end with the user.
-            sampling: Sampling of the answers, `samples` per row.
-            samples: Answers per row.
-            by: The model.
-            progress_label: Label in the progress; empty for the name.
+            name: Name for the ledger tables, where a prompt's name would stand.
+            rows: One line per conversation: row_id, messages (ending with the user).
+            sampling: Sampling of the answers.
+            samples: Number of answers to each conversation.
+            by: The model that replaces the generator.
+            progress_label: Label in the progress display; empty for `name`.
 
         Returns:
             One line per answer: row_id, index (of the answer), text (stripped), finish_reason, error.
@@ -110,15 +110,15 @@ class Asking:
         return self._strip_texts(answers, "index")
 
     def ask_student(self, student: Student, rows: pl.DataFrame) -> pl.DataFrame:
-        """Ask a student for the next message of each conversation, as `chat` does."""
+        """Let a student write the next message of each conversation. Return the columns of `chat`."""
         name, label = f"student:{student.name}", f"student {student.name}"
         return self.chat(name, rows, student.sampling, by=student.model, progress_label=label)
 
     def probability(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
-        """Ask the judge for the probability of `yes` over `yes` and `no`. Texts are cut to `scoring.max_chars`.
+        """Ask the judge for the probability of `yes` as opposed to `no`. Variables are cut to `scoring.max_chars`.
 
         Returns:
-            One line per row: row_id, probability (null on an error), error.
+            One line per request: row_id, probability (null on an error), error.
         """
         answers = self._ask_judge(prompt, rows, _YES_NO, progress_label)
         probability = pl.when(pl.col("error").is_null()).then(pl.col("choice_logprobs").list.first().exp())
@@ -126,16 +126,16 @@ class Asking:
         return answers.select("row_id", probability.alias("probability"), why.alias("error"))
 
     def grade(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
-        """Ask the judge for a grade, an expectation over the digits 1 to 5. Texts are cut to `scoring.max_chars`.
+        """Ask the judge for a grade, the expected value of a digit from 1 to 5. Variables are cut to `scoring.max_chars`.
 
         Returns:
-            One line per row: row_id, index (of `rows`, or 0), score, text, error.
+            One line per request: row_id, index (from `rows`, else 0), score, text, error.
         """
         answers = self._ask_judge(prompt, rows, judge.DIGITS, progress_label)
         return judge.grade_answers(answers).insert_column(1, answers["index"])
 
     def embed(self, texts: pl.Series) -> np.ndarray:
-        """Embed texts with `models.embedder` as unit vectors, shape (texts, width). Null counts as an empty text."""
+        """Embed texts with `models.embedder`. Return unit vectors, shape (texts, width). Null counts as an empty text."""
         return self.inference.embed(self.settings.models.embedder, texts.fill_null("").to_list(), "embed")
 
     def _ask_judge(
@@ -143,7 +143,7 @@ class Asking:
     ) -> pl.DataFrame:
         wording = prompts.load_bilingual(prompt, self.settings.prompts_dir)
         cut = [pl.col(name).str.slice(0, self.settings.scoring.max_chars) for name in wording.en.variables]
-        # The asset is not part of the request: the judge is greedy, so equal questions of two assets share an answer.
+        # The stage is the same for all assets: the judge is greedy, so equal questions of two assets share an answer.
         asked = rows.select("row_id", "language", cs.by_name("index", require_all=False), *cut)
         requests = batch.build_prompt_requests(wording, asked, _ONE_TOKEN, "judge", choices=choices)
         return self.inference.generate(self.settings.models.judge, requests, progress_label or prompt).frame

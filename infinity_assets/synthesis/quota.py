@@ -1,4 +1,4 @@
-"""A quota of accepted rows, reached with as few candidates as necessary."""
+"""A quota of accepted rows, reached with as few candidates as possible."""
 
 import math
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from infinity_assets.rows.ids import draw, shard_names
 from infinity_assets.synthesis.lineage import Generation
 
 WAVE = 16
-"""Minimum candidates of a wave: an engine needs a batch."""
+"""Minimum number of candidates in a wave, because engines are slow without a batch."""
 FIRST_GUESS = 0.7
-"""Expected share of accepted candidates in the first wave."""
+"""Assumed share of candidates that are accepted, for the size of the first wave."""
 
 NO_FAILURES = schema.empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
-"""An empty frame of failures."""
+"""An empty frame of failed candidates."""
 
 
 def shard_quota(wanted: int, shards: int, partition: str) -> int | None:
-    """Return a shard's share of a total number of rows; `None` if the total is 0, which means all rows."""
+    """Return a shard's part of a total number of rows, or `None` if the total is 0, which means all rows."""
     if not wanted:
         return None
     place = shard_names(shards).index(partition)
@@ -35,21 +35,20 @@ def try_until_accepted(
 ) -> tuple[Generation, pl.DataFrame]:
     """Try candidates until enough of their children are accepted.
 
-    Candidates are tried in waves, in an order drawn by stage and row id. The size of a wave follows from the share
-    accepted so far. The tried candidates are a prefix of that order, so a larger quota continues where a smaller one
-    ended.
+    Candidates are tried in waves, in a random order that stage and row id determine. The share accepted so far
+    determines the size of a wave. Because the order is fixed, a larger quota continues where a smaller one ended.
 
     Args:
         candidates: One line per parent, with row_id.
-        wanted: Number of accepted rows; `None` tries all candidates at once.
-        stage: Seed of the order.
-        make: Function that makes the children of candidates: one line per candidate, in any order.
-        settle: Function that decides about the lines of all waves together, given failures besides the rules: row_id,
+        wanted: Maximum number of accepted rows; `None` tries all candidates at once.
+        stage: Name that seeds the random order.
+        make: Function that makes the children of candidates, in any order.
+        settle: Function that decides which children of all waves are kept, given further failed candidates: row_id,
             reason, detail.
 
     Returns:
-        The generation, with at most `wanted` kept rows (the surplus of the last wave is dropped as `over_quota`), and
-        the decisions on untried candidates (`not_needed`).
+        First, the generation, with at most `wanted` kept rows (the surplus of the last wave is dropped as `over_quota`).
+        Second, the decisions that drop the untried candidates (`not_needed`).
     """
     if wanted is None:
         return settle(make(candidates), NO_FAILURES), schema.empty(schema.DECISIONS)
@@ -65,7 +64,7 @@ def try_until_accepted(
         generation = settle(pl.concat(made), NO_FAILURES)
     place = ordered.select(pl.col("row_id").alias("parent"), place=pl.int_range(pl.len()))
     surplus = NO_FAILURES
-    while generation.kept.height > wanted:  # repeat: a copy of a surplus row is kept once that row is dropped
+    while generation.kept.height > wanted:  # repeat: when a surplus row is dropped, a copy of it is kept instead
         kept = generation.kept.select(parent=pl.col("parents").list.first()).join(place, on="parent").sort("place")
         detail = pl.struct(wanted=pl.lit(wanted)).struct.json_encode()
         over = kept.slice(wanted).select(row_id="parent", reason=pl.lit("over_quota"), detail=detail)

@@ -1,4 +1,4 @@
-"""The interface of a strategy, the schemas of its input and output, and what several strategies use."""
+"""The interface of strategies, the schemas of their input and output, and helpers that strategies share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ SEEDS = pl.Schema(
         **dict.fromkeys(("seed", "seed_answer", "deficiency"), pl.String),
     }
 )
-"""Columns of a seed that strategies read. `seed`: its instruction or passage; `seed_answer`: its answer, or null;
-`deficiency`: a description of what the students' answers lacked, or null."""
+"""Columns of a seed that strategies read. `seed`: its instruction or passage. `seed_answer`: its answer, or null.
+`deficiency`: a description of what the students' answers to the seed lacked, or null."""
 
 WRITTEN = pl.Schema(dict.fromkeys(("row_id", "operation", "text", "tests", "finish_reason", "error"), pl.String))
-"""The instruction written from a seed, keyed by the seed's row id. `text`: the instruction, null or empty after an
-`error`; `operation`: its origin; `tests`: Python assertions that an answer has to pass, or null."""
+"""Instructions written from seeds, keyed by the seed's row id. `text`: the instruction, null or empty after an error.
+`operation`: the operation that made it. `tests`: Python assertions that an answer has to pass, or null."""
 
 IS_TEXT = pl.col("kind") == "text"
 
 Relation = Literal["in_depth", "in_breadth", "on_text", "new"]
-"""Relations of an instruction to its seed, by operation: a request that keeps its material and is harder to answer;
-another request, of equal difficulty; a request that contains the passage; a request that shares no more with it than
-subject and labels."""
+"""Relations of a new instruction to its seed. `in_depth`: a harder request with the seed's material. `in_breadth`: a
+different request of equal difficulty. `on_text`: a request that contains the seed's passage. `new`: a request that
+shares only the subject and labels with the seed."""
 
 DOMAINS = {
     "math": ("mathematics", "数学"),
@@ -40,28 +40,28 @@ DOMAINS = {
     "knowledge": ("general knowledge", "百科知识"),
     "chat": ("everyday life", "日常生活"),
 }
-"""Domains in words, English and Chinese."""
+"""Names of the domains in prompts, in English and Chinese."""
 
 
 class Strategy(ABC):
-    """A way to write instructions from seeds. Its module's name is its name in the settings."""
+    """A method to write instructions from seeds. The name of its module is its name in the settings."""
 
     operations: ClassVar[Mapping[str, Relation]]
-    """The operations of its instructions, which decide by their relation to the seed which rules of elimination apply."""
+    """Operations of the strategy, with the relation to the seed that decides which elimination rules apply."""
     takes: ClassVar[pl.Expr]
-    """Condition on `SEEDS` that selects the usable seeds; null counts as false."""
+    """Condition on the columns of `SEEDS` for the seeds that the strategy can use. Null counts as false."""
 
     @property
     def name(self) -> str:
-        """Return the name in the settings."""
+        """Return the strategy's name in the settings."""
         return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the names of the prompts that the result depends on under these settings."""
+        """Return the names of the prompts that the strategy uses under these settings."""
 
     def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:
-        """Return the settings that the result depends on, besides those of evolution, generator and judge."""
+        """Return the settings that the strategy depends on, except those of evolution, generator and judge."""
         return ()
 
     @abstractmethod
@@ -69,9 +69,9 @@ class Strategy(ABC):
         """Write an instruction from every seed.
 
         Args:
-            seeds: `SEEDS`, one line per seed, selected by `takes`; may be empty.
+            seeds: `SEEDS`, filtered by `takes`; may be empty.
             asking: The client of the models, with the settings.
-            number: Number of the round, from 1, which seeds all draws together with the row id.
+            number: Number of the round, from 1. With the row id, it seeds all draws.
 
         Returns:
             `WRITTEN`, one line per seed, in any order.
@@ -79,7 +79,7 @@ class Strategy(ABC):
 
 
 def to_written(frame: pl.DataFrame, operation: str | None = None) -> pl.DataFrame:
-    """Complete a frame to `WRITTEN`: missing columns are null, and `operation` replaces the frame's column."""
+    """Convert a frame to `WRITTEN`. Missing columns become null, and `operation`, if given, replaces its column."""
     columns = {name: pl.col(name) if name in frame.columns else pl.lit(None) for name in WRITTEN}
     if operation:
         columns["operation"] = pl.lit(operation)
@@ -87,16 +87,16 @@ def to_written(frame: pl.DataFrame, operation: str | None = None) -> pl.DataFram
 
 
 def draw_place(rows: pl.DataFrame, name: str, count: pl.Expr | int) -> pl.Expr:
-    """Draw a place below `count` for each row, by its id."""
+    """Draw a whole number from 0 to `count` - 1 for each row, seeded by `name` and the row id."""
     return (pl.lit(draw(name, rows["row_id"])) * count).floor().cast(pl.Int64)
 
 
 def add_metadata(seeds: pl.DataFrame) -> pl.DataFrame:
-    """Add the domain and labels of `SEEDS` in the words of their language, for prompts that name them.
+    """Add the domain and labels of seeds as text in the language of the seed, for prompts that mention them.
 
     Returns:
-        The lines with `domain` in words, `use_case` (the coarse abilities, or the domain) and `skills` (the fine
-        labels, or the use case), never null. Fine labels are English even for a Chinese row.
+        The seeds with `domain` (its name), `use_case` (the coarse labels, or else the domain) and `skills` (the fine
+        labels, or else the use case), none of them null. Fine labels are English even for a Chinese seed.
     """
 
     def describe_domain(side: int) -> pl.Expr:
@@ -125,15 +125,15 @@ def ask_json(
     *,
     by: ModelSpec | None = None,
 ) -> pl.DataFrame:
-    """Ask the generator, or the model `by`, for a JSON object.
+    """Let the generator, or the model `by`, write one JSON object per row.
 
     Args:
         asking: The client of the models, with the settings.
         prompt: Name of the prompt.
         rows: row_id, language and the variables of the prompt.
-        properties: JSON schemas of the object's properties, all required, in the order of writing.
+        properties: JSON schemas of the object's properties, in the order of writing. All are required.
         shape: Polars types of the properties.
-        by: The model.
+        by: The model that replaces the generator.
 
     Returns:
         One line per row: row_id, the columns of `shape` (null on an error), error.
@@ -145,7 +145,7 @@ def ask_json(
 
 
 def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schema of an object with exactly these properties."""
+    """Return the JSON schema of an object with exactly these properties, all required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -160,25 +160,25 @@ def list_schema(items: Mapping[str, Any], least: int, most: int) -> dict[str, An
 
 
 def text_schema(length: int) -> dict[str, Any]:
-    """Return the JSON schema of a text with a maximum length, because small models may not stop."""
+    """Return the JSON schema of a non-empty text of at most `length` characters, because small models may not stop."""
     return {"type": "string", "minLength": 1, "maxLength": length}
 
 
 def begin_steps(seeds: pl.DataFrame) -> pl.DataFrame:
-    """Return the state before the first of several rewriting steps of seeds: row_id, language, `request` (the seed).
+    """Begin to rewrite seeds in several steps. `seeds` has at least the columns row_id, language and request.
 
     Returns:
-        The lines with `current` (the current text), `operation` (of the last successful step, or null), `error` (of the
-        last step, if no step has succeeded) and `wrote` (whether the last step succeeded).
+        The state: `seeds` with `current` (the current text), `operation` (of the last successful step, or null),
+        `error` (of the last step, null once a step has succeeded) and `wrote` (whether the last step succeeded).
     """
     nothing = pl.lit(None, pl.String)
     return seeds.with_columns(current="request", operation=nothing, error=nothing, wrote=pl.lit(False))
 
 
 def add_step(state: pl.DataFrame, answers: pl.DataFrame, operation: str) -> pl.DataFrame:
-    """Return the state after a step, given answers for some of its rows: row_id, text, finish_reason, error.
+    """Return the state after a step, given its answers for some of the rows: row_id, text, finish_reason, error.
 
-    A failed step keeps the last good text.
+    A row whose step failed keeps its current text.
     """
     cut = pl.when(pl.col("finish_reason") == "length").then(pl.lit("truncated"))
     empty = pl.when(pl.col("text").fill_null("").str.strip_chars() == "").then(pl.lit("empty"))
@@ -196,5 +196,5 @@ def add_step(state: pl.DataFrame, answers: pl.DataFrame, operation: str) -> pl.D
 
 
 def end_steps(state: pl.DataFrame) -> pl.DataFrame:
-    """Return `WRITTEN` after the last step: the last good text, or the error if there is none."""
+    """Return `WRITTEN` after the last step: the current text of a row, or the error if every step failed."""
     return to_written(state.with_columns(text=pl.when(pl.col("operation").is_not_null()).then("current")))

@@ -1,4 +1,4 @@
-"""Tuning data of a context-based synthesizer (arXiv 2406.14491): sequences of contexts with their pairs."""
+"""Data for tuning a model that writes question-answer pairs about texts (Instruction Pre-Training, arXiv 2406.14491)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -21,7 +21,7 @@ class AnnotatedText(NamedTuple):
 
 
 class TokenizedText(NamedTuple):
-    """A text as tokens."""
+    """The tokens of a text."""
 
     ids: Sequence[int]
     starts: Sequence[int]
@@ -29,13 +29,13 @@ class TokenizedText(NamedTuple):
 
 
 def collect_examples(rows: pl.DataFrame, split_unknown: bool) -> list[AnnotatedText]:
-    """Collect the distinct conversations about a text, sorted by source and row id.
+    """Collect texts and their pairs from the distinct conversations about a text, sorted by source and row id.
 
     Args:
         rows: row_id, source, messages, context_chars (length of the text at the start of the first turn; null if
             unknown).
-        split_unknown: Whether the last blank line of the first turn ends a text of unknown length. Rows without one are
-            left out.
+        split_unknown: Whether the last blank line of the first turn ends a text of unknown length. Rows without a known
+            end of the text are left out.
     """
     collected = []
     columns = ("row_id", "source", "messages", "context_chars")
@@ -54,7 +54,7 @@ def collect_examples(rows: pl.DataFrame, split_unknown: bool) -> list[AnnotatedT
 def pack_sequences(
     examples: Iterable[AnnotatedText], grammar: Grammar, most: int, encode: Callable[[str], TokenizedText] | None
 ) -> Iterator[dict[str, Any]]:
-    """Pack whole examples of one source into sequences, in their order.
+    """Pack whole examples into sequences, in order. A sequence holds examples of one source.
 
     An example longer than a sequence is left out: a cut example would teach the model to stop anywhere.
 
@@ -62,11 +62,11 @@ def pack_sequences(
         examples: Examples grouped by source.
         grammar: Grammar with the special tokens of the model to be tuned.
         most: Maximum tokens of a sequence.
-        encode: The tokenizer, which adds no special tokens; `None` to estimate lengths by words.
+        encode: Function that tokenizes a text without adding special tokens; `None` to estimate lengths by words.
 
     Yields:
-        One line per sequence: source, rows (row ids), text, and with a tokenizer input_ids and loss_mask (1 for the
-        tokens of the pairs and of the end of text after them).
+        One dictionary per sequence: source, rows (row ids), text. With `encode`, also input_ids and loss_mask (1 for
+        the tokens of pairs and of the end of text after them, else 0).
     """
     for source, run in groupby(examples, key=attrgetter("source")):
         line = _begin_line(source, encode)

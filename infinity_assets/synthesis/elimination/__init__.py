@@ -1,1 +1,1 @@
-"""Elimination of rewrites by rules (`rewrite_rules`), some of which read the measures of models (`model_measures`)."""
+"""Elimination of rewrites by rules (`rewrite_rules`) on their texts and on models' measures (`model_measures`)."""

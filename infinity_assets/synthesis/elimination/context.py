@@ -10,7 +10,7 @@ _PATTERNS = Patterns(Path(__file__).with_name("context.yaml"))
 
 
 def find_missing(text: pl.Expr) -> pl.Expr:
-    """Return the words of a text that refer to material that it lacks, or to a subject that it does not name.
+    """Return the words of a text that refer to missing material, or to a subject that the text does not name.
 
     The result is null if there are no such words, or the text is null.
     """
@@ -26,6 +26,6 @@ def find_missing(text: pl.Expr) -> pl.Expr:
 
 
 def _find_pointer(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
-    """Return the words up to a reference such as "this film", if nothing in them could be its subject."""
+    """Return the text up to a reference such as "this film", or null if an earlier word could be its subject."""
     pointer = _PATTERNS[points]
     return pl.when(~_PATTERNS.contains(text.str.extract(pointer, 1), spoken_of)).then(text.str.extract(pointer, 0))

@@ -11,19 +11,19 @@ from infinity_assets.settings.chat import Elimination
 
 
 def find_near_copies(made: pl.DataFrame, settings: Elimination) -> pl.DataFrame:
-    """Find the rewrites that are near copies of an earlier one, by row id.
+    """Find the rewrites that are near copies of an earlier rewrite, in the order of row ids.
 
-    Compares shingles of two tokens, because requests are short: MinHash with LSH, and the Jaccard similarity of every
-    candidate, as in `dedup.near`.
+    Shingles have two tokens, because requests are short. MinHash with LSH finds candidate pairs, and their Jaccard
+    similarity decides, as in `dedup.near`.
 
     Args:
         made: row_id and messages of the rewrites that pass all other rules, because a rejected rewrite must not reject
-            another. Rewrites with equal messages are kept or rejected together.
+            another one. Rewrites with equal messages are kept or rejected together.
         settings: The threshold `max_copy`.
 
     Returns:
-        One line per near copy: row_id, reason (`near_copy_of_another`), detail (JSON: duplicate_of, the id of the kept
-        rewrite; similarity).
+        One line per near copy: row_id, reason (`near_copy_of_another`), detail (JSON: duplicate_of, which is the row id
+        of the kept rewrite, and similarity).
     """
     rule = Near(threshold=settings.max_copy, answers="any", shingle=2, bands=40, rows_per_band=4)
     place = {"source": pl.lit(None, pl.String), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}

@@ -1,4 +1,4 @@
-"""Material of a request: code, tables, quoted, listed and labelled inputs, long numbers."""
+"""Material of a request: code, tables, long numbers, and quoted, listed or labelled inputs."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from infinity_assets.synthesis.patterns import Patterns
 
 _PATTERNS = Patterns(Path(__file__).with_name("material.yaml"))
 _OUTER = " \t\"'“”‘’「」『』`.。!！?？:：;；,，、"
-"""Punctuation that does not belong to a piece."""
+"""Characters that are stripped from both ends of a piece of material."""
 
 
 def _split_lines(texts: pl.Series) -> pl.DataFrame:
-    """Split texts into lines: row (place of the text), line, fence, kind (`code`, `table`, `listed`, or null)."""
+    """Split texts into lines: row (index of the text), line, fence, kind (`code`, `table`, `listed`, or null)."""
     line = pl.col("line")
     blank = line.str.strip_chars() == ""
     colon = line.str.contains(r"[:：]\s*$")
@@ -27,7 +27,7 @@ def _split_lines(texts: pl.Series) -> pl.DataFrame:
     lines = pl.DataFrame({"line": texts.fill_null("").str.split("\n")}).with_row_index("row").explode("line")
     lines = lines.with_columns(
         fence=_PATTERNS.contains(line, "fence"),
-        # The rest of a paragraph after a line that ends with a colon is the input of that line.
+        # After a line that ends with a colon, the rest of the paragraph is input.
         paragraph=count(blank & ~colon.shift(1).over("row").fill_null(False)),
         opened=colon.cast(pl.Int64),
     )
@@ -45,13 +45,13 @@ def _split_lines(texts: pl.Series) -> pl.DataFrame:
 
 
 def _give_to_rows(values: pl.DataFrame, count: int) -> pl.Series:
-    """Return a value for each of `count` rows, null for a row without one: row and value in, in any order."""
+    """Return a series of `count` values from a frame of row (index) and value, with null for a missing row."""
     rows = pl.DataFrame({"row": pl.int_range(count, dtype=pl.get_index_type(), eager=True)})
     return rows.join(values, on="row", how="left", maintain_order="left").to_series(1)
 
 
 def extract_prose(text: pl.Expr) -> pl.Expr:
-    """Return the text without its code and tables."""
+    """Return a text without the lines of code and tables."""
 
     def remove_material(texts: pl.Series) -> pl.Series:
         lines = _split_lines(texts).filter(pl.col("kind").is_null() | (pl.col("kind") == "listed"))
@@ -62,7 +62,7 @@ def extract_prose(text: pl.Expr) -> pl.Expr:
 
 
 def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
-    """Return the first piece of the seed's material that is missing from the text; null if there is none.
+    """Return the first piece of the seed's material that the rewrite `text` lacks, or null.
 
     White space, case and outer punctuation are ignored.
     """
@@ -80,7 +80,7 @@ def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
 
 
 def _list_pieces(seeds: pl.Series) -> pl.DataFrame:
-    """List the pieces of every seed that its rewrite must contain: row, piece."""
+    """List the pieces of material that the rewrite of each seed must contain: row (index of the seed), piece."""
     lines = _split_lines(seeds)
     listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~_PATTERNS.contains(pl.col("line"), "ruler"))
     item = pl.col("line").str.replace(_PATTERNS["mark"], "")

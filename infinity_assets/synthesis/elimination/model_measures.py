@@ -1,4 +1,4 @@
-"""Measures of rewrites that need models: cosines with the seed, and the judge's probabilities."""
+"""Measures of rewrites by models: embedding cosines with the seed, and the judge's probabilities."""
 
 from collections.abc import Sequence
 
@@ -10,30 +10,30 @@ from infinity_assets.synthesis.elimination.rewrite_rules import EVOLVES, IN_DEPT
 from infinity_assets.synthesis.prompting import Asking
 
 PROMPTS = ("asks_for_harm", "gains_over", "same_request")
-"""Names of the judge's prompts."""
+"""Names of the prompts for the judge."""
 
 _COSINES = ("similarity", "seed_answer_similarity")
 _PROBABILITIES = ("same", "gain", "harm")
 
 
 def measure_rewrites(made: pl.DataFrame, asking: Asking, rules: Sequence[Rule] = ()) -> pl.DataFrame:
-    """Measure rewrites with models and apply the rules.
+    """Measure rewrites with models, and apply the rules.
 
-    A model is only asked about rewrites that no rule has rejected yet: the embedder about those that pass the rules on
-    texts, the judge about those that are neither too near to the seed nor too far from it.
+    A model only measures rewrites that no rule has rejected yet. The embedder gets the rewrites that pass the rules on
+    texts. The judge gets the rewrites that also pass the rules on cosines.
 
     Args:
         made: One line per seed: row_id, language, operation, seed, seed_answer, text (null or empty if nothing was
             written), and the other columns that the rules read.
         asking: The client of the embedder and the judge.
-        rules: Rules in order; without rules, models are asked about every text.
+        rules: Rules in order. Without rules, the models measure every text.
 
     Returns:
-        The lines with these measures, each null if no model was asked or its call failed: `similarity` and
-        `seed_answer_similarity` (cosine of the rewrite with the seed, and with the seed's answer if the operation
-        evolves the seed), and the judge's probabilities `same` (both ask the same), `gain` (answering an in-depth
-        rewrite takes more than answering its seed) and `harm` (the rewrite asks for something harmful). Also `reason`
-        and `detail` of the first failed rule, or null.
+        `made` with the cosines `similarity` (of rewrite and seed) and `seed_answer_similarity` (of rewrite and seed's
+        answer, for operations in depth or breadth), and with the judge's probabilities `same` (seed and rewrite ask for
+        the same), `gain` (the rewrite takes more to answer, for operations in depth) and `harm` (the rewrite asks for
+        something harmful). A measure is null if no model was asked or the call failed. Also `reason` and `detail` of
+        the first failed rule, or null.
     """
     made = made.with_columns(pl.lit(None, pl.Float64).alias(name) for name in (*_COSINES, *_PROBABILITIES))
     failed = first_failure(made, rules)
@@ -42,7 +42,7 @@ def measure_rewrites(made: pl.DataFrame, asking: Asking, rules: Sequence[Rule] =
         passing = written.join(failed, on="row_id", how="anti", maintain_order="left")
         measures = ask(passing, asking)
         made, passing = _add(made, measures), _add(passing, measures)
-        # The other rules have seen all their columns before.
+        # Rules that read none of the new measures have already been applied.
         reading = [rule for rule in rules if not set(measures.columns[1:]).isdisjoint(rule.fails.meta.root_names())]
         failed = pl.concat([failed, first_failure(passing, reading)])
     return made.join(failed, on="row_id", how="left", maintain_order="left")

@@ -1,7 +1,7 @@
 """Rules that reject rewrites. The seed of a rejected rewrite returns to the pool.
 
-The rules follow Evol-Instruct's elimination (arXiv 2304.12244) and what is known of Infinity-Instruct's: no gain over
-the seed, another language, leaked words of the prompt, an answer instead of a request.
+The rules follow the elimination of Evol-Instruct (arXiv 2304.12244) and the known criteria of Infinity-Instruct: no
+gain over the seed, another language, leaked words of the prompt, an answer instead of a request.
 """
 
 from collections.abc import Iterable
@@ -27,23 +27,23 @@ _PATTERNS = Patterns(Path(__file__).with_name("rewrite_rules.yaml"))
 EVOLVES = has_relation("in_depth", "in_breadth")
 IN_DEPTH = has_relation("in_depth")
 _ON_ITS_TEXT = has_relation("on_text")
-"""Requests that contain a passage and are therefore similar to it."""
+"""Condition for requests that contain the passage of their seed, and are therefore similar to the seed."""
 
 _TELLING_WORDS = 4
-"""Words from which a repeated sentence counts; shorter ones may repeat by chance."""
+"""Minimum words of a sentence whose repetition counts. Shorter sentences may repeat by chance."""
 _ADDS_NOTHING = f"{FUNCTION_WORDS} what which please 请 有 哪 些 什 么 怎 如 何 谁 一 个"
-"""Tokens that add nothing to a seed."""
+"""Tokens that do not count as new words of a rewrite."""
 _EXAMPLE_RUNS = 8, 11
-"""Consecutive words, or Chinese characters, that an example and a copy of it share."""
+"""Minimum run of words (English) or characters (Chinese) that a copy shares with an example."""
 _SURE_WORDS = 3
-"""Words of a seed from which languages of one script are distinguished; the rewrite needs more words than this."""
+"""Minimum words of a seed for telling two languages of one script apart. The rewrite needs more words than this."""
 _EXAMPLE = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String}
 _LEAKED_RUNS = {"en": (4, 6), "zh": (6, 8)}
-"""Consecutive fixed words of a prompt that make a leak: the minimum for a whole sentence, and for a part of one."""
+"""Consecutive fixed words of a prompt that make a leak: minimum for a whole sentence, and for a part of a sentence."""
 
 
 def asks(text: pl.Expr) -> pl.Expr:
-    """Return whether a text asks for something, by a question mark, a Chinese request word, or a leading imperative."""
+    """Return whether a text asks for something: a question mark, a Chinese request word or an imperative shows it."""
     ways = ("request_mark", "begins", "begins_zh", "wants", "one_sentence_zh")
     return pl.any_horizontal(_PATTERNS.contains(text, way) for way in ways)
 
@@ -53,10 +53,10 @@ def find_copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl
 
     Args:
         made: row_id and messages of the rewrites.
-        prompts: The prompts that may have produced them.
+        prompts: The prompts that may have produced the rewrites.
 
     Returns:
-        Hits of the gate with the prompt's label as the benchmark, at most one per row and language.
+        Hits of `Gate`, with the prompt's label as the benchmark; at most one per row and language of the prompts.
     """
     hits = []
     for wordings, run in zip(zip(*prompts, strict=True), _EXAMPLE_RUNS, strict=True):
@@ -70,7 +70,7 @@ def find_copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl
 
 
 def _find_leaks(text: pl.Expr, seed: pl.Expr, prompts: Iterable[Bilingual]) -> pl.Expr:
-    """Return the first words of a text that are fixed words of a prompt, or mention rewriting, and are not in the seed.
+    """Return the first words of a text, absent from the seed, that mention rewriting or are fixed words of a prompt.
 
     The result is null if there are no such words.
     """
@@ -88,7 +88,7 @@ def _find_leaks(text: pl.Expr, seed: pl.Expr, prompts: Iterable[Bilingual]) -> p
 
 
 def _list_fixed_runs(prompt: Prompt) -> set[str]:
-    """Return the runs of tokens that a prompt contains for every row, in its system turn and its last turn."""
+    """Return the runs of tokens in the fixed text, without the variables, of a prompt's system turn and last turn."""
     least, most = _LEAKED_RUNS[prompt.language]
     system = [piece for turn in prompt.turns if turn.role == "system" for piece in turn.pieces[::2]]
     sentences = pl.Series([*system, *prompt.turns[-1].pieces[::2]], dtype=pl.String).str.split("\n").explode()
@@ -104,15 +104,13 @@ def _list_fixed_runs(prompt: Prompt) -> set[str]:
 def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule]:
     """Return the rules for rewrites, in order.
 
-    The rules read: text (the rewrite), seed (the instruction or passage), operation, similarity (cosine of the two),
-    seed_answer_similarity (cosine of the rewrite and the seed's answer; null without an answer), finish_reason, error,
-    and the judge's probabilities, each null if not asked: same (both ask the same), gain (the rewrite takes more to
-    answer), harm (the rewrite asks for something harmful). Words that also occur in the seed are neither leaks nor
-    signs of an answer.
+    The rules read the columns text (the rewrite), seed (the instruction or passage), operation, finish_reason, error
+    and the measures of `model_measures.measure_rewrites`: similarity, seed_answer_similarity, same, gain and harm.
+    Words that also occur in the seed are neither leaks nor signs of an answer.
 
     Args:
         settings: The thresholds.
-        prompts: The prompts of the rewrites, whose words count as leaks.
+        prompts: The prompts of the rewrites, whose fixed words count as leaks.
     """
     text, seed, similarity = pl.col("text"), pl.col("seed"), pl.col("similarity")
     same, gain, judged_harm = pl.col("same"), pl.col("gain"), pl.col("harm")
@@ -161,12 +159,12 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
 
 
 def _strip_punctuation(text: pl.Expr) -> pl.Expr:
-    """Normalize a text and remove its final punctuation, except the sign of a factorial."""
+    """Normalize a text and remove final punctuation, but not the exclamation mark of a factorial."""
     return normalize_text(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
 
 
 def _find_repeated(text: pl.Expr) -> pl.Expr:
-    """Return the first repeated sentence of a text, or null. Code and tables do not count."""
+    """Return the first sentence that a text repeats outside code and tables, or null."""
     prose = material.extract_prose(text).str.replace_all("\n", ".", literal=True)
     sentences = normalize_text(prose).str.extract_all(r"[^.?!。？！\n]+")
     sentences = sentences.list.eval(pl.element().str.strip_chars().filter(word_count(pl.element()) >= _TELLING_WORDS))
@@ -174,7 +172,7 @@ def _find_repeated(text: pl.Expr) -> pl.Expr:
 
 
 def _content_words(text: pl.Expr) -> pl.Expr:
-    """Return the content words of a text, without plural endings, and the signs of formulas."""
+    """Return the content words of a text, without plural endings, and the signs in formulas."""
     words = tokens(text).list.set_difference(pl.lit(pl.Series([_ADDS_NOTHING.split()])))
     stems = words.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
     return stems.list.concat(text.str.extract_all(_PATTERNS["sign"]).list.eval(pl.element().str.replace_all(r"\s", "")))

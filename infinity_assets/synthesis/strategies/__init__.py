@@ -1,14 +1,14 @@
-"""Strategies that write instructions from seeds, one per module: its name is the strategy's name in the settings.
+"""Strategies that write instructions from seeds, one per module. The settings name a strategy by its module.
 
-A strategy takes a frame of seeds and returns one line per seed. It only asks models: all rewrites pass through one
-elimination (`synthesis/elimination`), and the seed of an accepted rewrite becomes its parent. `synthesis/strategy.py`
-has the interface, `synthesis/dispatch.py` assigns the seeds. See docs/evolution.md for the cost of each strategy.
+A strategy takes a frame of seeds, asks models, and returns one line per seed. The rules of `synthesis/elimination` then
+apply to the rewrites of all strategies, and the seed of an accepted rewrite becomes its parent. `synthesis/strategy.py`
+defines the interface. `synthesis/dispatch.py` assigns the seeds. docs/evolution.md has the cost of each strategy.
 
-| module | strategy | from |
+| module | method | paper |
 |---|---|---|
 | `evol_instruct` | one rewriting operator per seed | WizardLM, arXiv 2304.12244 |
-| `auto_evol` | the model finds its own method, and gets feedback on failures | Auto-Evol, arXiv 2406.00770 |
-| `self_rubrics` | actions by rubrics, until the answers of two models differ enough | CodecLM, arXiv 2404.05875 |
+| `auto_evol` | the model finds its own method, and revises after feedback | Auto-Evol, arXiv 2406.00770 |
+| `self_rubrics` | actions derived from rubrics, until the answers of two models differ enough | CodecLM, arXiv 2404.05875 |
 | `magpie` | the model writes the user's turn itself | Magpie, arXiv 2406.08464 |
 | `task_from_text` | a task on a passage | Bonito, arXiv 2402.18334 |
 | `self_code_align` | concepts, a Python task, its tests | SelfCodeAlign, arXiv 2410.24198 |

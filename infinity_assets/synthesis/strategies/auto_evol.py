@@ -1,6 +1,6 @@
-"""Auto-Evol (arXiv 2406.00770): the model finds a method to evolve a seed, gets feedback on failures, and tries again.
+"""Auto-Evol (arXiv 2406.00770): the model finds a method to rewrite a seed, and revises the rewrite after feedback.
 
-The paper optimizes one method on a development set; here every seed has its own steps and does not wait for others.
+The paper optimizes a single method on a development set. Here, the model finds a method for each seed.
 """
 
 import polars as pl
@@ -21,23 +21,23 @@ from infinity_assets.synthesis.strategy import (
 EVOLVE, ANALYSE, OPTIMISE = "auto_evolve", "auto_analyse", "auto_optimise"
 NO_FAILURE = "none"
 FAILURES = (NO_FAILURE, "stagnant_complexity", "insufficient_qualification", "loss_of_key_information")
-"""Classes of failures in a trajectory. (From the paper's section on trajectory analysis.)"""
+"""Classes of failures of a rewrite, from the paper's section on trajectory analysis."""
 
 _PROPERTIES = {"methods": list_schema(text_schema(80), 2, 3), "request": {"type": "string", "minLength": 1}}
 
 
 class AutoEvol(Strategy):
-    """Rewriting in steps: first by the best of several methods, then after the judge's feedback on the last rewrite."""
+    """Rewriting in steps: first by one of the model's own methods, then by the judge's feedback on the last rewrite."""
 
     operations = {EVOLVE: "in_depth", OPTIMISE: "in_depth"}
     takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the names of all three prompts, or only the first if there is one step."""
+        """Return the names of all three prompts, or only of the first if `steps` is 1."""
         return (EVOLVE, ANALYSE, OPTIMISE)[: 3 if settings.steps > 1 else 1]
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """Rewrite each seed at most `steps` times. A failed step keeps the rewrite before it."""
+        """Rewrite each seed at most `steps` times. After a failed step, the previous rewrite is kept."""
         settings = asking.settings.chat.evolution
         asked = seeds.rename({"seed": "request"})
         shape = {"methods": pl.List(pl.String), "request": pl.String}
@@ -51,7 +51,7 @@ class AutoEvol(Strategy):
 
     @staticmethod
     def _analyze(tried: pl.DataFrame, asking: Asking) -> pl.DataFrame:
-        """Return the lines in which the judge finds a failure, with its `feedback`."""
+        """Return the rewrites in which the judge finds a failure, with the column `feedback`."""
         shape = {"failure": pl.String, "feedback": pl.String}
         properties = {"failure": {"type": "string", "enum": list(FAILURES)}, "feedback": text_schema(300)}
         analyses = ask_json(asking, ANALYSE, tried, properties, shape, by=asking.settings.models.judge)

@@ -9,11 +9,11 @@ from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategy import IS_TEXT, Strategy, draw_place, to_written
 
 FROM_TEXT = "request_from_text"
-"""Prompt that writes an instruction about a passage."""
+"""Name of the prompt that asks for an instruction about the subject of a text."""
 
 
 class EvolInstruct(Strategy):
-    """One operator of the settings per request, or a request about the subject of a text."""
+    """A request rewritten by one of the configured operators, or a new request about the subject of a text."""
 
     operations = {
         **{f"evolve_{operator}": "in_depth" for operator in get_args(Operator)},
@@ -23,11 +23,11 @@ class EvolInstruct(Strategy):
     takes = pl.lit(True)
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the names of the operators' prompts, and of the prompt for texts."""
+        """Return the names of the operators' prompts and of the prompt for texts."""
         return (*operators(settings), FROM_TEXT)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """Apply one operator to each seed."""
+        """Apply one operator, or the prompt for texts, to each seed."""
         evolution = asking.settings.chat.evolution
         drawn = seeds.with_columns(assign(seeds, operators(evolution), number))
         rows = {
@@ -41,11 +41,11 @@ class EvolInstruct(Strategy):
 
 
 def operators(settings: Evolution) -> tuple[str, ...]:
-    """Return the name of each operator's prompt. An operator that the settings list twice is drawn twice as often."""
+    """Return the prompt names of the configured operators. An operator that is listed twice is drawn twice as often."""
     return tuple(f"evolve_{operator}" for operator in settings.operators)
 
 
 def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.Series:
-    """Draw the name of an operator's prompt for each seed (row_id, kind) by round; a text has a prompt of its own."""
+    """Draw an operator's prompt name for each seed (row_id, kind) in round `number`. A text always gets `FROM_TEXT`."""
     drawn = pl.lit(pl.Series(operators, dtype=pl.String)).gather(draw_place(seeds, f"evolve:{number}", len(operators)))
     return seeds.select(operator=pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn)).to_series()

@@ -1,4 +1,4 @@
-"""Magpie (arXiv 2406.08464): the model continues its own chat template where a user's message begins."""
+"""Magpie (arXiv 2406.08464): the model continues its chat template at the position where the user's message begins."""
 
 import polars as pl
 
@@ -12,17 +12,17 @@ from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategy import Strategy, add_metadata, to_written
 
 PROMPT = "magpie"
-"""Prompt whose only turn is the system prompt."""
+"""Name of the prompt whose only turn serves as the system prompt."""
 
 
 class Magpie(Strategy):
-    """Requests that the generator expects from a user, in the field of the seed."""
+    """A request that the generator expects from a user, in the domain and with the labels of the seed."""
 
     operations = {"magpie": "new"}
-    takes = pl.lit(True)  # only domain, labels and language of a seed are used
+    takes = pl.lit(True)  # the strategy reads only domain, labels and language of a seed
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the name of the prompt that holds the system prompt."""
+        """Return the name of the prompt."""
         return (PROMPT,)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:

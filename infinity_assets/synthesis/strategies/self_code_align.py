@@ -1,6 +1,6 @@
-"""SelfCodeAlign (arXiv 2410.24198): from a seed about code to concepts, a Python task and its tests.
+"""SelfCodeAlign (arXiv 2410.24198): concepts of a seed about code, then a Python task on them, then its tests.
 
-The tests become assertions, and the answers are run against them in the sandbox.
+The tests are assertions, which the sandbox later runs on the answers.
 """
 
 import ast
@@ -17,7 +17,7 @@ CONCEPTS, TASK, TESTS = "code_concepts", "task_from_concepts", "tests_for_task"
 
 
 class SelfCodeAlign(Strategy):
-    """A Python task in words, with tests."""
+    """A Python task, stated in words, with tests."""
 
     operations = {"self_code_align": "new"}
     takes = ~IS_TEXT & (pl.col("domain") == "code")
@@ -27,7 +27,7 @@ class SelfCodeAlign(Strategy):
         return CONCEPTS, TASK, TESTS
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """Write a new task for each seed, with tests if the model writes any that can be used."""
+        """Write a new task for each seed, with the usable tests that the model writes for it."""
         settings = asking.settings.chat.evolution
         rows = seeds.select(
             "row_id", "language", code=pl.concat_str("seed", "seed_answer", separator="\n\n", ignore_nulls=True)
@@ -50,13 +50,13 @@ class SelfCodeAlign(Strategy):
 
 
 def extract_assertions(written: str, task: str) -> str | None:
-    """Extract the distinct lines of a text that test functions which the task names; `None` if there are none."""
+    """Extract the distinct assertions in a text that call a function named in the task; `None` if there are none."""
     lines = dict.fromkeys(line.strip() for line in written.splitlines())
     return "\n".join(line for line in lines if _is_test(line, task)) or None
 
 
 def _is_test(line: str, task: str) -> bool:
-    """Return whether a line is a single assertion that calls a function of the task."""
+    """Return whether a line is a single assertion that calls a function named in the task."""
     tree = parse_code(line)
     if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
         return False

@@ -1,6 +1,6 @@
-"""Self-rubrics (CodecLM, arXiv 2404.05875): rubrics of hard requests, each with an action that is applied to the seed.
+"""Self-rubrics (CodecLM, arXiv 2404.05875): the model lists rubrics, each with an action that makes the seed harder.
 
-The steps end when the gap between the answers of two models is large enough.
+One action is applied per step, until the gap between the scores of two models' answers is large enough.
 """
 
 import polars as pl
@@ -25,23 +25,23 @@ from infinity_assets.synthesis.strategy import (
 
 RUBRICS, APPLY, JUDGE = "rubrics", "evolve_by_action", "judge_answer"
 COUNT = 4
-"""Rubrics per seed. (CodecLM.)"""
+"""Number of rubrics per seed, as in CodecLM."""
 
 _RUBRIC = object_schema({"rubric": text_schema(120), "action": text_schema(120)})
 
 
 class SelfRubrics(Strategy):
-    """One action per step, until the generator's answer beats the first student's by the gap of the settings."""
+    """A seed rewritten by one action per step, until the generator's answer beats the first student's by `gap`."""
 
     operations = {APPLY: "in_depth"}
     takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the names of the prompts for rubrics and steps, and of the judge's if there may be a second step."""
+        """Return the names of the prompts for rubrics and actions, and the judge's prompt if `steps` is above 1."""
         return (RUBRICS, APPLY, JUDGE)[: 3 if settings.steps > 1 else 2]
 
     def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:
-        """Return what decides the answers whose gap is measured."""
+        """Return the settings of the two answers whose scores are compared."""
         students = (part for student in settings.models.students[:1] for part in student.parts)
         return settings.chat.answering.sampling, *students
 
@@ -66,7 +66,7 @@ class SelfRubrics(Strategy):
 
 
 def _find_gaps(written: pl.DataFrame, asking: Asking) -> pl.Series:
-    """Return the ids of the lines with both answers and grades whose gap is large enough to stop."""
+    """Return the row ids for which both answers have a grade, and the gap is large enough to stop."""
     settings, student = asking.settings, asking.settings.models.students[0]
     rows = written.select(
         "row_id", "language", request="current",

@@ -1,6 +1,6 @@
-"""GLAN (arXiv 2402.13064): from a taxonomy to a syllabus to an exercise.
+"""GLAN (arXiv 2402.13064): a syllabus for a subject of a taxonomy, then an exercise from the syllabus.
 
-The labels of the pool serve as the taxonomy: coarse abilities are the fields, fine labels the subjects.
+The labels of the seeds serve as the taxonomy: coarse labels are the fields, and fine labels are the subjects.
 """
 
 import polars as pl
@@ -21,20 +21,20 @@ from infinity_assets.synthesis.strategy import (
 
 SYLLABUS, EXERCISE = "syllabus", "request_from_syllabus"
 SESSIONS = 4
-"""Sessions of a syllabus. (GLAN lets the model choose the number.)"""
+"""Number of sessions in a syllabus. (In GLAN, the model chooses it.)"""
 
 _LABELS = pl.col("ability").list.drop_nulls()
 _SESSION = object_schema({"session": text_schema(80), "concepts": list_schema(text_schema(60), 2, 3)})
 
 
 class Syllabus(Strategy):
-    """An exercise on two concepts of a syllabus for one of the seed's labels."""
+    """An exercise on two concepts from a syllabus for one of the seed's labels."""
 
     operations = {"syllabus": "new"}
-    takes = _LABELS.list.len() > 0  # only labels, domain and language of a seed are used
+    takes = _LABELS.list.len() > 0  # the strategy reads only labels, domain and language of a seed
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Return the names of both prompts."""
+        """Return the names of the prompts for syllabus and exercise."""
         return SYLLABUS, EXERCISE
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
@@ -53,13 +53,13 @@ class Syllabus(Strategy):
 
 
 def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
-    """Draw the sessions and concepts of each exercise, in words.
+    """Draw the two concepts of each exercise, as `concepts`, and the titles of their `sessions`.
 
-    Half of the exercises use two concepts of one session, half one concept of each of two sessions. The error is
-    `one_concept` if both concepts are equal.
+    Half of the exercises use two concepts of one session. The others use one concept from each of two sessions. If the
+    two concepts are equal or one is empty, the error is `one_concept`.
     """
     one = draw_place(syllabi, f"session:{number}", SESSIONS)
-    # Step from the first session to the second: 0 for half of the rows.
+    # Distance from the first session to the second, which is 0 for half of the rows.
     step = pl.when(draw(f"sessions:{number}", syllabi["row_id"]) < 0.5).then(0).otherwise(
         1 + draw_place(syllabi, f"second:{number}", SESSIONS - 1)
     )  # fmt: skip
@@ -71,7 +71,7 @@ def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
     concept = known.list.get(place).str.strip_chars()
     again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(other)).str.strip_chars()
     both = pl.when(step == 0).then(title).otherwise(pl.concat_str(title, further, separator="; "))
-    # Small models tend to repeat a concept.
+    # Small models tend to list a concept twice.
     different = (concept.str.to_lowercase() != again.str.to_lowercase()) & (concept != "") & (again != "")
     return syllabi.with_columns(
         sessions=both,

@@ -1,4 +1,4 @@
-"""Bonito (arXiv 2402.18334): a task of a drawn type on a passage, which becomes part of the request."""
+"""Bonito (arXiv 2402.18334): a task on a passage. The type of the task is drawn, and the request includes the passage."""
 
 import polars as pl
 
@@ -19,11 +19,11 @@ TASKS = {
     "explain": ("explain the terms in it", "解释其中的术语"),
     "continue": ("say what follows from it", "由它推出结论"),
 }
-"""Types of tasks by operation, in English and Chinese. (Bonito has 16; those with one-word answers are left out.)"""
+"""Types of tasks by operation, in English and Chinese. (Bonito has 16, including types with one-word answers.)"""
 
 
 class TaskFromText(Strategy):
-    """A request of an instruction, a blank line and the passage."""
+    """A request that consists of an instruction, a blank line and the passage."""
 
     operations = dict.fromkeys(TASKS, "on_text")
     takes = IS_TEXT
@@ -33,7 +33,7 @@ class TaskFromText(Strategy):
         return (PROMPT,)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """Draw a type of task for each passage by row id, and write an instruction for it."""
+        """Draw a type of task for each passage by row id, and write an instruction of this type."""
         place = draw_place(seeds, f"task:{number}", len(TASKS))
         operation, english, chinese = (
             pl.lit(pl.Series(names)).gather(place) for names in (list(TASKS), *zip(*TASKS.values(), strict=True))
