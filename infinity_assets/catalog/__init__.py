@@ -1,1 +1,1 @@
-"""The lake, its ledger tables (decisions, edges, origins and others), and the DuckDB views over both."""
+"""The lake, its ledger tables (decisions, edges, origins and others), and DuckDB views of both."""

@@ -1,4 +1,4 @@
-"""Clusters of duplicates: the row that is kept, and the records that lost to it, with method and similarity."""
+"""Clusters of duplicates: a row that was kept, and the records that were dropped as its duplicates."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from infinity_assets.errors import InfinityError
 
 
 def survivor_of(views: duckdb.DuckDBPyConnection, row_id: str) -> str:
-    """Return the id of the row that is kept in place of a row: its own id if it is no duplicate."""
+    """Return the id of the row that was kept in place of a row; the row's own id if it was not dropped."""
     survivors = views.execute("select distinct duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
     return survivors[0][0] if survivors else row_id
 
 
 def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
-    """Return the records that lost to a row, the most similar first.
+    """Return the records that were dropped as duplicates of a row, the most similar first.
 
-    Columns: row_id, source, file, position, method, similarity, matched.
+    Columns: row_id, source, file, position, method, similarity, matched (id of the row that it was compared with).
     """
     return views.sql(
         """
@@ -31,12 +31,12 @@ def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
 
 
 def describe_cluster(data: Path, row: str, limit: int) -> str:
-    """Return the cluster that a row is in, as plain text.
+    """Describe the cluster of duplicates that contains a row, as plain text.
 
     Args:
         data: The data folder.
-        row: A row id or its first digits, of the survivor or of a row that lost.
-        limit: The number of losers to list.
+        row: The id, or its first digits, of the row that was kept or of a dropped row.
+        limit: Maximum number of dropped records to list.
 
     Raises:
         InfinityError: No row id or several begin with these digits, or `duplicates` is not materialized.

@@ -1,4 +1,4 @@
-"""The story of a row: its origins, the decisions on it, the model calls about it, and the rows made from it."""
+"""The history of a row: its origins, the decisions on it, its model calls, and the rows made from it."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from infinity_assets.rows.grammar import Message
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
 _ALIKE = 20
-"""Origins, and decisions with one reason, to list one by one: a row may be read thousands of times."""
+"""Maximum number of origins, and of decisions of one reason, to list: a row may be read thousands of times."""
 
 
 def explain(data: Path, row: str) -> str:
-    """Return the story of a row and of the rows it was made from, as plain text.
+    """Describe the history of a row and of the rows that it was made from, as plain text.
 
     Args:
         data: The data folder.
@@ -32,7 +32,7 @@ def explain(data: Path, row: str) -> str:
 
 
 def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
-    """Return the one row id that begins with these digits.
+    """Return the only row id that begins with the digits `row`.
 
     Raises:
         InfinityError: No row id or several begin with these digits.
@@ -74,7 +74,7 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], dept
 
 
 def _duplicates(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    """Return a line that counts the duplicates that lost to a row, by method."""
+    """Return a line that counts the dropped duplicates of a row by method; an empty list if it has no duplicates."""
     if not _in(views, "duplicates", row_id, "duplicate_of"):
         return []
     query = "select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1"
@@ -100,7 +100,7 @@ class Content(NamedTuple):
 
 
 def read_content(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
-    """Return the content of a row from the first asset that has it; `None` if no asset has it."""
+    """Return the content of a row, from the first asset that holds it; `None` if no asset does."""
     have = [asset for (asset,) in _rows(views, "select table_name from information_schema.tables order by 1")]
     chat = [asset for asset in have if asset.startswith(("conversed", "diagnosed", "answered", "evolved"))]
     for asset in ("deduped", "raw_pool", "synthesized_from_text", *chat):
@@ -112,7 +112,7 @@ def read_content(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | Non
 
 
 def content_lines(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    """Return a line per turn of a row, shortened, and one with its domain, language and licence."""
+    """Return a shortened line per turn of a row, and a line with its domain, language and license."""
     row = read_content(views, row_id)
     if row is None:
         return []
@@ -131,9 +131,9 @@ def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 
 
 def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> list[str]:
-    """Return the decisions on a row and the model calls about it, in the order of the graph.
+    """Return lines about the decisions on a row and its model calls, in the order of the graph.
 
-    The call that wrote a row is in the story of its parent.
+    The call that wrote a row is listed with its parent.
     """
     decisions = _rows(
         views,
@@ -174,7 +174,7 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
 
 
 def _first(lines: list[str], more: str) -> list[str]:
-    """Return the first lines of a kind, followed by `more` if there are others."""
+    """Return the lines; if there are more than `_ALIKE`, only the first ones and then `more`."""
     return lines if len(lines) <= _ALIKE else [*lines[:_ALIKE], more]
 
 

@@ -1,4 +1,4 @@
-"""Assets with many failed model calls: a run may succeed although its calls gave little that can be used."""
+"""Warnings about assets with many failed model calls: a run can succeed although most of its calls failed."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from infinity_assets.catalog.views import connect
 
 
 def describe_failed_calls(data: Path, share: float) -> list[str]:
-    """Return a sentence about each asset in which more than `share` of the model calls gave no usable answer.
+    """Return a sentence per asset whose fraction of failed model calls in the latest materializations exceeds `share`.
 
-    A retried call counts once, by its last attempt. Only the latest materializations are read.
+    A call failed if it gave no usable answer. A retried call counts once, by its last attempt.
     """
     query = """
         select g.asset, g.partition, g.row_id, g.prompt, g.attempt, g.error

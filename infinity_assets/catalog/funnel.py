@@ -1,4 +1,4 @@
-"""The funnel: rows in, created, out and dropped by reason, per asset."""
+"""The funnel: numbers of rows in, created, out and dropped, per asset."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from infinity_assets.catalog.views import connect
 
 
 def funnel(data: Path) -> pl.DataFrame:
-    """Return one line per materialized asset, in the order of the graph.
+    """Return one line per materialized asset, in the order of the graph. Only `calls` includes past materializations.
 
-    Columns: asset, partitions, rows_in, rows_created, rows_out, rows_dropped, reasons (dropped rows by reason, the most
-    frequent first), calls (model calls made, over all materializations), seconds (of the latest materializations).
+    Columns: asset, partitions, rows_in, rows_created, rows_out, rows_dropped, reasons (a text with the number of
+    dropped rows per reason, the most frequent first), calls (model calls that were made), seconds.
     """
     with connect(data, assets=()) as views:
         totals = views.sql(

@@ -2,12 +2,12 @@
 
     lake/<asset>/<partition>.parquet                 the rows
     catalog/manifests/<asset>/<partition>.json       the latest materialization
-    catalog/history/<asset>/<partition>/<run>.json   the ones before it
+    catalog/history/<asset>/<partition>/<run>.json   earlier materializations
     catalog/<table>/<asset>/<partition>.parquet      the ledger tables of the latest materialization
     catalog/generations/<asset>/<partition>/<run>.parquet   model calls of every materialization
 
-An asset without partitions has the one partition `all`. No process keeps a file open, so any number of them may read
-and write at once.
+An asset without partitions has one partition, `all`. Processes do not keep files open, so several may read and write
+at once.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _TABLES = {
     "quarantine": schema.QUARANTINE,
     "files": schema.FILES,
 }
-"""Columns of the ledger tables that describe the latest materialization only."""
+"""Columns of the ledger tables that hold only the latest materialization, by table."""
 
 _STAMP = {"asset": pl.String, "partition": pl.String}
 
@@ -54,13 +54,13 @@ _RESULTS = ("release", "inf_instruct_f", "inf_instruct_g")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a step: its rows and ledger tables. Lazy frames are streamed to disk."""
+    """The result of a step: rows and ledger tables. Lazy frames are streamed to disk."""
 
     rows: pl.DataFrame | pl.LazyFrame
     rows_in: int | None = None
-    """Rows that went in; `None`, like `rows_created`, if the grain of the asset is not the row."""
+    """Number of rows of the inputs. It and `rows_created` are `None` if the grain of the asset is not the row."""
     rows_created: int | None = None
-    """Rows that a reader found in its files or a synthesizer wrote."""
+    """Number of rows that were read from files or synthesized."""
     decisions: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
     edges: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.EDGES))
     origins: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
@@ -69,7 +69,7 @@ class Outcome:
     files: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.FILES))
     generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
     artefacts: Sequence[Path] = ()
-    """Files that the step wrote under the data folder, beside the lake: a release."""
+    """Files that the step wrote into the data folder outside the lake, such as those of a release."""
     measures: Mapping[str, int | float | str | None] = field(default_factory=dict)
     """Numbers for the asset's page."""
     charts: Mapping[str, str] = field(default_factory=dict)
@@ -77,12 +77,12 @@ class Outcome:
 
     @property
     def counted(self) -> bool:
-        """Return whether the grain of the asset is the row, so that conservation must hold."""
+        """True if the grain of the asset is the row, so that the numbers of rows must add up."""
         return self.rows_in is not None or self.rows_created is not None
 
 
 class StepKey(BaseModel):
-    """Everything that a materialization depends on: equal keys give equal results."""
+    """Everything that the result of a materialization depends on: equal keys give equal results."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,11 +91,11 @@ class StepKey(BaseModel):
     code_version: str
     settings_hash: str
     inputs: dict[str, str]
-    """Data version or fingerprint of each input, by `asset/partition` or the name of the files."""
+    """Data version of each input by `asset/partition`, and fingerprints of other files by name."""
 
 
 class Manifest(StepKey):
-    """One materialization of one partition."""
+    """The record of one materialization of one partition."""
 
     run_id: str
     finished_at: datetime
@@ -106,20 +106,20 @@ class Manifest(StepKey):
     rows_dropped: int | None
     bytes: int
     unanswered: int = 0
-    """Model calls with a retriable error (the server was down): the next run materializes the partition again, and only
-    these calls are made."""
+    """Number of model calls with a retriable error (the server was down). The next run materializes the partition again
+    and makes only these calls."""
     data_version: str
-    """Hash of the Parquet bytes of the rows: downstream assets recompute only if it changed."""
+    """Hash of the Parquet file of the rows. Downstream assets are materialized again only if it changes."""
     files: dict[str, int] = Field(default_factory=dict)
-    """Size in bytes of each file written beside the lake, by its path in the data folder."""
+    """Size in bytes of each file of `Outcome.artefacts`, by its path in the data folder."""
     made_with: list[str] = Field(default_factory=list)
-    """The settings behind `settings_hash`, one text per section, so that a change can be named."""
+    """The settings behind `settings_hash`, one text per section: `infinity plan` names the ones that changed."""
     measures: dict[str, int | float | str | None]
     charts: dict[str, str]
 
 
 class Lake:
-    """Rows, manifests and ledger tables under one data folder."""
+    """The rows, manifests and ledger tables of one data folder."""
 
     def __init__(self, data: Path):
         self.data = data
@@ -135,7 +135,7 @@ class Lake:
         return self.catalog / "manifests" / asset / f"{partition}.json"
 
     def ledger_file(self, table: str, asset: str, partition: str = ALL) -> Path:
-        """Return the path of a ledger table of a partition's latest materialization. An empty table has no file."""
+        """Return the path of a ledger table of a partition. An empty table has no file."""
         return self.catalog / table / asset / f"{partition}.parquet"
 
     def ledger_table(self, table: str, asset: str, partition: str = ALL) -> pl.LazyFrame:
@@ -144,10 +144,10 @@ class Lake:
         return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=LEDGER[table])
 
     def request_keys(self, latest: bool) -> pl.Series:
-        """Return the request keys that materializations have used.
+        """Return the distinct request keys of the model calls of all materializations.
 
         Args:
-            latest: Whether to read the latest materialization of each partition only.
+            latest: True: only of the latest materialization of each partition.
         """
         root = self.catalog / "generations"
         files = sorted(root.glob("*/*/*.parquet"))
@@ -164,7 +164,7 @@ class Lake:
         )
 
     def spent(self, run_id: str) -> tuple[int, float]:
-        """Return the tokens and the cost of the model calls that a run has recorded."""
+        """Return the tokens (prompt and completion) and the cost of the model calls that a run has made."""
         files = sorted((self.catalog / "generations").glob(f"*/*/{run_id}.parquet"))
         if not files:
             return 0, 0.0
@@ -175,11 +175,11 @@ class Lake:
         return int(sums["tokens"].item() or 0), float(sums["cost"].item() or 0)
 
     def assets(self) -> set[str]:
-        """Return the assets that have rows."""
+        """Return the names of the assets with a file of rows."""
         return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}
 
     def order(self) -> list[str]:
-        """Return the materialized assets, each after the assets that it was made from."""
+        """Return the names of the materialized assets, each after its inputs."""
         materialized = {asset: self.partitions(asset) for asset in sorted(self.assets())}
         inputs: dict[str, dict[str, None]] = {}
         for asset, partitions in materialized.items():
@@ -188,18 +188,18 @@ class Lake:
         order: dict[str, None] = {}
 
         def visit(asset: str) -> None:
-            for upstream in inputs.pop(asset, ()):  # taken out, so that a cycle ends
+            for upstream in inputs.pop(asset, ()):  # removed at the first visit, so that a cycle ends
                 visit(upstream)
             if asset in materialized:
                 order.setdefault(asset)
 
-        # The results come first: most assets lead to them.
+        # Visits begin at the final sets, because most assets are upstream of them.
         for asset in (*_RESULTS, *sorted(materialized)):
             visit(asset)
         return list(order)
 
     def partitions(self, asset: str) -> list[str]:
-        """Return the materialized partitions of an asset, sorted."""
+        """Return the names of the materialized partitions of an asset, sorted."""
         return sorted(file.stem for file in self.manifest_file(asset).parent.glob("*.json"))
 
     def manifest(self, asset: str, partition: str = ALL) -> Manifest | None:
@@ -222,12 +222,12 @@ class Lake:
             raise InfinityError(
                 f"`{asset}` has not been materialized{f' for {partition}' if partition else ''}: materialize it first."
             )
-        return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
+        return pl.scan_parquet(files, glob=False)  # the name of a source may contain brackets: `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
         """Return the latest manifest of a partition if it can be reused.
 
-        It can if it has the same key, all its model calls were answered, and its rows and files are still there.
+        It can be reused if its key equals `key`, all its model calls were answered, and its files are intact.
         """
         manifest = self.manifest(key.asset, key.partition)
         if (
@@ -239,7 +239,7 @@ class Lake:
         return manifest if self.intact(manifest) else None
 
     def intact(self, manifest: Manifest) -> bool:
-        """Return whether the rows and files of a materialization are still there, with their sizes."""
+        """Return whether the file of rows and the other files of a materialization still exist with unchanged sizes."""
         sizes = {
             self.rows_file(manifest.asset, manifest.partition): manifest.bytes,
             **{self.data / name: size for name, size in manifest.files.items()},
@@ -251,14 +251,14 @@ class Lake:
     ) -> Manifest:
         """Write the rows, the ledger tables and then the manifest of a partition.
 
-        The old manifest is moved to the history first. A process that is killed half-way therefore leaves a partition
-        without a manifest, which the next run materializes again, and never a manifest of other rows.
+        The old manifest is moved to the history first. If the process is killed, the partition therefore has no
+        manifest and is materialized again: no manifest ever describes other rows than those on disk.
 
         Args:
             key: Everything that the materialization depends on.
             outcome: The result of the step.
-            run_id: The run.
-            started: `time.time()` when the work began.
+            run_id: Id of the run.
+            started: Time at which the work began, from `time.time()`.
             made_with: The settings behind `key.settings_hash`, from `settings_texts`.
         """
         self._archive(key.asset, key.partition)
@@ -267,7 +267,7 @@ class Lake:
         stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
         for table in _TABLES:
             frame = getattr(outcome, table).with_columns(stamp).select(list(LEDGER[table]))
-            # A lazy frame keeps its order: sorting would hold it in memory.
+            # Lazy frames are not sorted, because sorting would load them into memory.
             ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
             self._write_ledger_table(ordered, self.ledger_file(table, key.asset, key.partition))
         self.write_calls(key, outcome.generations, run_id)
@@ -294,12 +294,12 @@ class Lake:
         return manifest
 
     def write_calls(self, key: StepKey, generations: pl.DataFrame, run_id: str) -> None:
-        """Write the model calls of a materialization, finished or not.
+        """Write the model calls of a materialization, even if it failed, after those of its earlier attempts.
 
         Args:
             key: The key of the materialization.
             generations: Model calls, of schema `schema.GENERATIONS`.
-            run_id: The run.
+            run_id: Id of the run.
         """
         stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition), "run_id": pl.lit(run_id)}
         calls = generations.with_columns(**stamp).select(list(LEDGER["generations"]))
@@ -310,9 +310,9 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Create an empty folder beside the lake and delete it when the block ends.
+        """Create an empty folder in the data folder, and delete it at the end of the `with` block.
 
-        Folders that killed processes left behind are deleted too.
+        Folders that killed processes left behind are deleted, too.
         """
         root = self.data / ".scratch"
         for left in root.glob("*-*"):
@@ -326,22 +326,20 @@ class Lake:
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, asset: str, partition: str) -> None:
-        """Delete the rows and ledger tables of a partition; its manifests and model calls stay on record."""
+        """Delete the rows and ledger tables of a partition, but keep its manifests (in the history) and model calls."""
         self._archive(asset, partition)
         self.rows_file(asset, partition).unlink(missing_ok=True)
         for table in _TABLES:
             self.ledger_file(table, asset, partition).unlink(missing_ok=True)
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
-        """Remove the partitions of an asset that are no longer defined, and return them, sorted.
-
-        A source may have been removed, or the number of shards changed.
+        """Remove the partitions of an asset that no longer exist, and return their names, sorted.
 
         Args:
             asset: The asset.
-            keep: The partitions that are defined.
+            keep: Partitions that exist. Others belong to removed sources or to an earlier number of shards.
         """
-        # A process that is killed while it writes leaves rows and ledger tables without a manifest.
+        # A process that was killed while it wrote may have left rows and ledger tables without a manifest.
         tables = (self.catalog / table / asset for table in _TABLES)
         files = (file for folder in (self.rows / asset, *tables) for file in folder.glob("*.parquet"))
         gone = sorted({*self.partitions(asset), *(file.stem for file in files)} - set(keep))
@@ -369,6 +367,6 @@ def _height(frame: pl.LazyFrame) -> int:
 
 
 def file_hash(file: Path) -> str:
-    """Return a short hash of the bytes of a file."""
+    """Return a hash of the bytes of a file, of 16 hex digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -1,4 +1,4 @@
-"""Sources of which a large share of the records was dropped when they were read."""
+"""Warnings about sources that lost a large fraction of their records when they were read."""
 
 import shlex
 from pathlib import Path
@@ -9,9 +9,9 @@ from infinity_assets.catalog.views import connect
 
 
 def misread_sources(data: Path, share: float) -> pl.DataFrame:
-    """Return the sources that lost more than `share` of their records, the worst first.
+    """Return the sources with more than the fraction `share` of their records dropped, the worst first.
 
-    Columns: source, records, dropped, reason (the most frequent).
+    Columns: source, records, dropped (both are numbers of records), reason (the most frequent).
     """
     with connect(data, assets=()) as views:
         return views.sql(
@@ -34,7 +34,7 @@ def misread_sources(data: Path, share: float) -> pl.DataFrame:
 
 
 def describe_misread(sources: pl.DataFrame) -> list[str]:
-    """Return a warning per source of `misread_sources`."""
+    """Return a sentence per line of the result of `misread_sources`."""
     return [
         f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped ({line['reason']}); "
         f"look at it with `infinity sources preview {shlex.quote(line['source'])}`"

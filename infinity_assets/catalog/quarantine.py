@@ -1,4 +1,4 @@
-"""Records of a source that `raw_pool` dropped or repaired, and their bytes.
+"""Records of a source that were dropped or repaired when it was read, and their bytes.
 
 Every function raises `InfinityError` if the source has not been read.
 """
@@ -10,7 +10,7 @@ from infinity_assets.errors import InfinityError
 
 
 def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
-    """Return the number of dropped and repaired records per file and reason: file, verdict, reason, records."""
+    """Count the dropped and repaired records by file and reason: file, verdict, reason, records."""
     counts = _table("decisions", lake, source).group_by("file", "verdict", "reason").len("records")
     return counts.sort("file", "verdict", "reason").collect(engine="streaming")
 
@@ -26,7 +26,7 @@ def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
 
 
 def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> bytes:
-    """Return the bytes of a dropped or repaired record: as in the file if they could be located, else as JSON.
+    """Return the bytes of a dropped or repaired record: the original bytes if they could be located, or else JSON.
 
     Raises:
         InfinityError: The source has not been read, or the record has no bytes in quarantine.

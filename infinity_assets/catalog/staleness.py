@@ -1,7 +1,6 @@
-"""Reasons to materialize a partition again: its present dependencies, compared with those in its manifest.
+"""Reasons to materialize a partition again: the differences between its present dependencies and its manifest.
 
-No rows are read. An input that is itself going to be materialized again may or may not change, so its reason is
-`may change`.
+No rows are read. An input that will itself be materialized again may or may not change: its reason is `upstream`.
 """
 
 import json
@@ -45,14 +44,14 @@ class Dependencies:
     partition: str
     code_version: str
     settings: Sequence[str]
-    """One text per section, from `settings_texts`."""
+    """The settings that the partition depends on, one text per section, from `settings_texts`."""
     settings_hash: str
     names: Sequence[str] = ()
-    """Name of each of the `settings`: the path of a section or the name of a prompt; empty if it needs no name."""
+    """Names of the `settings`, in their order: the path of a section or the name of a prompt, or an empty text."""
     reads: Sequence[tuple[str, str]] = ()
-    """Asset and partition of every input."""
+    """All inputs: pairs of asset and partition."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Fingerprints of files outside the lake, by name."""
+    """Fingerprints of the files outside the lake that the partition depends on, by name."""
 
 
 def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[str, str]]) -> list[Reason]:
@@ -61,7 +60,7 @@ def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[st
     Args:
         lake: The lake.
         current: The present dependencies of the partition.
-        remade: Asset and partition of everything that is materialized again before it.
+        remade: The partitions that will be materialized before it: pairs of asset and partition.
     """
     manifest = lake.manifest(current.asset, current.partition)
     if manifest is None:
@@ -92,9 +91,9 @@ def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[st
 
 
 def setting_changes(before: Sequence[str], after: Sequence[str], names: Sequence[str] = ()) -> list[str]:
-    """Return the fields that differ between two lists of settings, as `name: old -> new`.
+    """Return the differences between two lists of settings, as texts `name: old -> new`.
 
-    The result is empty if there are no settings in `before`.
+    The result is empty if `before` is empty, because then the old settings are unknown.
     """
     if not before:
         return []
@@ -110,7 +109,7 @@ def setting_changes(before: Sequence[str], after: Sequence[str], names: Sequence
 
 
 def _value(text: str) -> Any:
-    """Return the fields of a section, or a single value as it is."""
+    """Parse the text of a section into its fields. Return a text that is not a section as it is, without quotes."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -133,7 +132,7 @@ def _short(value: Any) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return the inputs as one text, with the partitions of an asset taken together."""
+    """Return the names of inputs as one text, with an asset's partitions counted if there are several."""
     by_asset: dict[str, list[str]] = {}
     for name in sorted(names):
         asset, _, partition = name.partition("/")

@@ -1,7 +1,7 @@
-"""DuckDB views over the ledger tables, the manifests and the rows of every asset.
+"""DuckDB views of the ledger tables, the manifests and the rows of every asset.
 
-`metadata.duckdb` holds only these views. It is written to a temporary file and renamed into place, so readers are never
-locked out, and it can be deleted at any time. The `infinity` commands create the same views in memory.
+The file `metadata.duckdb` contains only these views and can be deleted at any time. A new version is renamed into
+place, so it never locks out readers. The `infinity` commands create the same views in memory.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ DATABASE = "metadata.duckdb"
 
 
 def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with the views, for reading.
+    """Return a connection to a new in-memory database with the views.
 
     Args:
         data: The data folder.
-        assets: Assets whose rows get a view if they have any; `None` for all. A view takes DuckDB some milliseconds.
+        assets: Assets to create a view of, if they have rows; `None` for all. Creating a view takes some milliseconds.
     """
     connection = duckdb.connect()
     lake = Lake(data)
@@ -36,8 +36,8 @@ def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyC
 def refresh_database(data: Path) -> Path:
     """Write `metadata.duckdb` unless it is up to date, and return its path.
 
-    A view reads the files that exist when it is queried, so the database depends only on the assets that have rows and
-    on their columns. A file that was replaced or cut short is written again.
+    A view reads the files that exist at the time of the query, so only a new asset or new columns make the database
+    outdated. It is also written again if its file was replaced or truncated.
     """
     path, lake = data / DATABASE, Lake(data)
     wanted = _signature(lake)
@@ -50,7 +50,7 @@ def refresh_database(data: Path) -> Path:
 
 
 def _stamp(file: Path) -> str:
-    """Return size and modification time of a file, to detect another file in its place; `none` if there is no file."""
+    """Return the size and modification time of a file as a text, to detect changes; `none` if there is no file."""
     if not file.exists():
         return "none"
     status = file.stat()
@@ -58,7 +58,7 @@ def _stamp(file: Path) -> str:
 
 
 def _signature(lake: Lake) -> str:
-    """Return a hash of everything that the views depend on: folder, statements, and columns of every asset's rows."""
+    """Return a hash of all that the views depend on: DuckDB version, folder, SQL, columns of ledger tables and rows."""
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
     columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
     tables = {table: _listed(schema) for table, schema in LEDGER.items()}
@@ -77,8 +77,8 @@ def _statements() -> str:
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Iterable[str]) -> None:
     root = lake.catalog
-    # DuckDB rejects a view over a glob that matches no file, so each glob gets an empty file. It has every present
-    # column, so that a view may name a column that older files lack.
+    # DuckDB rejects a view over a glob without files, so each glob gets a file without rows. This file has all present
+    # columns, so that a view can use a column that older files lack.
     for table, columns in LEDGER.items():
         seed = root / table / "_" / "empty.parquet"
         if not seed.exists() or pl.scan_parquet(seed, glob=False).collect_schema() != columns:
@@ -96,5 +96,5 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Ite
 
 
 def _quoted(path: Path) -> str:
-    """Return a path escaped for a quoted glob."""
+    """Escape a path for a glob in a quoted SQL string."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path)).replace("'", "''")

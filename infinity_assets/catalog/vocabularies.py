@@ -1,4 +1,4 @@
-"""Frozen vocabularies: `data/vocabularies/NAME.parquet`, a line per label, with the provenance in the file metadata."""
+"""Frozen vocabularies: files `data/vocabularies/NAME.parquet`, with their provenance in the Parquet metadata."""
 
 import json
 import re
@@ -21,16 +21,16 @@ FROZEN = pl.Schema(
         "forms": pl.List(pl.String),
     }
 )
-"""Schema of a frozen vocabulary. Grain: label. `rows`: rows that carried the label when it was frozen."""
+"""Schema of a frozen vocabulary, one line per label. `rows` is the number of rows with the label at that time."""
 
 _PROVENANCE = "infinity_assets"
 
 
 def file_of(data: Path, name: str) -> Path:
-    """Return the path of a vocabulary, which may not exist.
+    """Return the path of a vocabulary, even if there is no such file.
 
     Raises:
-        InfinityError: The name is not valid.
+        InfinityError: The name has characters that are not allowed.
     """
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise InfinityError(f"A vocabulary cannot be called {name!r}: letters, digits, dots, underscores and hyphens.")
@@ -38,7 +38,7 @@ def file_of(data: Path, name: str) -> Path:
 
 
 def require_file(data: Path, name: str) -> Path:
-    """Return the path of a vocabulary.
+    """Return the path of an existing vocabulary.
 
     Raises:
         InfinityError: There is no such vocabulary.
@@ -52,20 +52,20 @@ def require_file(data: Path, name: str) -> Path:
 
 
 def read(data: Path, name: str) -> pl.DataFrame:
-    """Return the labels of a vocabulary, of schema `FROZEN`. A missing one is an error of `require_file`."""
+    """Return a vocabulary, of schema `FROZEN`; raise an `InfinityError` if it does not exist."""
     return pl.read_parquet(require_file(data, name), glob=False)
 
 
 def provenance(data: Path, name: str) -> dict[str, str]:
-    """Return the provenance of a vocabulary: the settings of labels, the tagger, the data versions."""
+    """Return the provenance of a vocabulary: labels (settings as JSON), tagger (`weights_id`), data versions."""
     return json.loads(pl.read_parquet_metadata(require_file(data, name))[_PROVENANCE])
 
 
 def freeze(data: Path, name: str) -> Path:
-    """Write the vocabulary in use under a name, and return its path.
+    """Write the vocabulary in use to the file of a name, and return its path.
 
     Raises:
-        InfinityError: There is no vocabulary in use, or the name is taken.
+        InfinityError: There is no vocabulary in use, or the name is taken or not valid.
     """
     file, lake, settings = file_of(data, name), Lake(data), Settings()
     if file.exists():

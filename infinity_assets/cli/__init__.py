@@ -33,21 +33,21 @@ def main() -> None:
     infinity run                         the whole graph, on data/sources
     infinity run --sources ~/datasets    on other folders
     infinity plan                        what the next run would materialize, and the cost of its model calls
-    infinity explain 3fa9                the story of the row whose id begins with 3fa9
+    infinity explain 3fa9                origins, decisions and model calls of the row whose id begins with 3fa9
     infinity arena --size 1000           compare selectors on the same rows
-    infinity funnel                      rows in, out and dropped, per asset
-    infinity rules                       rows that each rule leaves out of F; `infinity rules show NAME` shows rows
+    infinity funnel                      number of rows in, out and dropped, per asset
+    infinity rules                       counts of rows failing each rule of F; `infinity rules show NAME` lists rows
     infinity sql "select * from decisions limit 5"
 
-    All data is under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables:
-    `infinity settings`.
+    All data is in the folder INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_*
+    variables; `infinity settings` lists them.
     """
 
 
 @main.command()
 @click.argument("row")
 def explain(row: str) -> None:
-    """Show the story of a row: its origins, every decision and model call, and the rows made from it.
+    """Show the history of a row: its origins, the decisions on it, its model calls, and the rows made from it.
 
     ROW is a row id or its first digits. `infinity sql "select row_id from inf_instruct_g limit 3"` shows some row ids.
     """
@@ -60,7 +60,7 @@ def explain(row: str) -> None:
 @click.argument("row")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Number of records to list.")
 def duplicates(row: str, limit: int) -> None:
-    """Show a cluster of duplicates: the row that was kept and the rows that lost to it, with method and similarity.
+    """Show a cluster of duplicates: the row that was kept and the records that were dropped, with their similarity.
 
     ROW is the id, or its first digits, of any row in the cluster.
     """
@@ -71,7 +71,7 @@ def duplicates(row: str, limit: int) -> None:
 
 @main.command()
 def funnel() -> None:
-    """Show rows in, created, out and dropped by reason, per asset, in the latest materializations."""
+    """Show for each asset rows in, created, out and dropped by reason (latest materialization), and all model calls."""
     from infinity_assets.catalog.funnel import funnel as lines
     from infinity_assets.report.terminal import funnel_table, open_console
 
@@ -82,9 +82,10 @@ def funnel() -> None:
 @click.argument("query")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def sql(query: str, as_json: bool) -> None:
-    """Query the metadata and the rows with DuckDB's SQL.
+    """Query the metadata and the rows with SQL (DuckDB).
 
-    Views: materializations, decisions, edges, origins, generations, and every asset by its name.
+    The views are materializations, decisions, edges, origins, annotations, quarantine, files, generations, and one per
+    asset, of the asset's name.
     """
     import duckdb
     import polars as pl
@@ -134,7 +135,7 @@ def check(quiet: bool) -> None:
 
 @main.command()
 def settings() -> None:
-    """Print every setting in force, with its documentation, as YAML for infinity.yaml."""
+    """Print all settings in force and their documentation, as YAML for infinity.yaml."""
     from pydantic import BaseModel
 
     from infinity_assets.settings import Settings
@@ -174,7 +175,7 @@ def models() -> None:
 
 @models.command()
 def fetch() -> None:
-    """Download the weights of all models in the settings to data/models, checked by hash. Files present are kept."""
+    """Download missing weights of the models in the settings to INFINITY_MODELS (default: data/models)."""
     from infinity_assets.inference.weights.models import fetch as download
     from infinity_assets.settings import Settings
     from infinity_assets.settings.models import list_specs
@@ -189,7 +190,7 @@ def _quiet() -> None:
     for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Dagster warns for every asset that the parameter is in beta.
+    # Dagster warns for every asset that this parameter is in beta.
     warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
 
 

@@ -8,10 +8,10 @@ from infinity_assets.locations import data_dir
 
 @click.command()
 def abilities() -> None:
-    """Show the students' scores by coarse ability and round, and their gap to the reference.
+    """Show the students' scores per coarse ability and round, and their gap to the scores of the reference answers.
 
-    Scores are the judge's, 1 to 5. With chat.diagnosis.taught.enabled the effect of teaching on the gap is shown too.
-    See docs/diagnosis.md.
+    The judge scores answers from 1 to 5. With chat.diagnosis.taught.enabled, the tables also show by how much
+    fine-tuning the first student closed the gap: docs/diagnosis.md.
     """
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.defs.partitions import ROUNDS

@@ -32,15 +32,15 @@ from infinity_assets.locations import data_dir
 )
 @click.option("--out", type=NEW_FOLDER, help="Output folder. Default: arena in the data folder.")
 def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) -> None:
-    """Compare selectors on the same rows at the same size.
+    """Compare selectors: each selects the same number of rows from the same pool.
 
     \b
     infinity arena                                              the default selectors, 1,000 rows each
     infinity arena --selectors random,dsir,infinity --size 5000
-    infinity arena --selectors longest,ifd --size 2000 --each   each on all rows it can rank
+    infinity arena --selectors longest,ifd --size 2000 --each   each selects from all rows that it can rank
 
-    Run the graph up to `inf_instruct_f` first: the arena reads the lake and, without --proxy, calls no model. It writes
-    arena.html (one file, with charts), arena.parquet (the selected rows) and arena.json (every number).
+    Run the graph up to `inf_instruct_f` first: the arena reads the same inputs. Without --proxy it calls no model.
+    The output is arena.html (a report with charts), arena.parquet (the selected rows) and arena.json (all numbers).
     """
     from infinity_assets.atomic import write_parquet, write_text
     from infinity_assets.catalog.lake import Lake

@@ -8,10 +8,10 @@ from infinity_assets.errors import InfinityError
 
 
 class Commands(click.Group):
-    """A group of commands that turns errors that a user can fix into one sentence on stderr and exit status 1."""
+    """Group of commands. An error that a user can fix becomes one sentence on stderr and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command of the context."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except (InfinityError, OSError) as error:

@@ -1,4 +1,4 @@
-"""`infinity export`: rows of an asset in a layout for training frameworks."""
+"""`infinity export`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,15 +39,15 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
 def export(
     asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int
 ) -> None:
-    """Write the conversations of ASSET as JSON lines, in a layout for training frameworks.
+    """Write the conversations of ASSET as JSON lines, in a layout that training frameworks read.
 
     \b
     infinity export inf_instruct_f --layout sharegpt --out f.jsonl
     infinity export synthesized_from_text --layout synthesizer --out tuning.jsonl --tokenizer smollm2-135m-instruct
 
-    `synthesizer` is the tuning format of a context-based synthesizer (Instruction Pre-Training): contexts with their
-    pairs, several of one source per sequence. It exports the conversations about texts. With --source it exports other
-    rows of that source too, reading the first turn as a context, a blank line and a question.
+    The layout `synthesizer` is for fine-tuning a model that writes questions and answers about a text (Instruction
+    Pre-Training). Each line holds several texts of one source with their pairs. Only conversations about a text are
+    exported; with --source, also those of that source whose first turn is a text, a blank line and a question.
     """
     from infinity_assets.atomic import replace_file
     from infinity_assets.catalog.lake import Lake
@@ -62,7 +62,7 @@ def export(
 
 
 def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str, write: Callable[[bytes], Any]) -> str:
-    """Write one line per conversation, a partition at a time, and return a summary."""
+    """Write one line per conversation, partition by partition, and return a summary."""
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
@@ -87,10 +87,10 @@ def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str,
 
 
 def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Iterator[tuple[pl.DataFrame, int]]":
-    """Yield, per partition, the conversations of the sources and the number of all rows.
+    """Yield, per partition, the conversations (only those of `sources`, if there are any) and the number of all rows.
 
     Raises:
-        InfinityError: The asset has no conversations.
+        InfinityError: The asset is not materialized, or its rows are not conversations.
     """
     import polars as pl
 
@@ -147,7 +147,7 @@ def _write_sequences(
 
 
 def _encoder(name: str) -> "tuple[Any, Callable[[str], TokenizedText]]":
-    """Return the grammar and the tokenizer of a model, from transformers, so that trainers get the same ids.
+    """Return the grammar and the transformers tokenizer of a model. Trainers then get the same token ids.
 
     Raises:
         InfinityError: There is no such tokenizer, or it cannot be used.

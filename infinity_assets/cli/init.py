@@ -9,9 +9,9 @@ from infinity_assets.cli.options import NEW_FOLDER
 from infinity_assets.errors import InfinityError
 
 _PACKAGED = Path(__file__).parents[1] / "project"
-"""The files of a project in an installed package."""
+"""The folder with the files of a new project, in an installed package."""
 _CHECKOUT = Path(__file__).parents[2]
-"""The folder of these files in a checkout."""
+"""The folder with these files in a checkout of the repository."""
 _CONFIGURATION = ("dagster.yaml", "workspace.yaml")
 _SAMPLES = ("data/sources", "data/benchmarks")
 _SETTINGS = Path(__file__).with_name("infinity_template.yaml")
@@ -21,16 +21,16 @@ _SETTINGS = Path(__file__).with_name("infinity_template.yaml")
 @click.argument("folder", type=NEW_FOLDER)
 @click.option("--samples", is_flag=True, help="Copy the sample sources and benchmarks, too.")
 def init(folder: Path, samples: bool) -> None:
-    """Create a project: settings, the configuration of Dagster, and folders for sources and benchmarks.
+    """Create a project: a settings file, configuration for Dagster, and folders for sources and benchmarks.
 
     \b
     infinity init my_project --samples
     cd my_project
-    infinity models fetch      the embedded models, 0.3 GB
+    infinity models fetch      download the embedded models, 0.3 GB
     infinity run
     DAGSTER_HOME=$PWD dagster dev
 
-    Files that are there already are left alone.
+    Existing configuration files are not changed.
     """
     template = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
     for name in _SAMPLES:

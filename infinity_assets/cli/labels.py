@@ -15,15 +15,15 @@ _EXAMPLES = 3
 
 @click.group()
 def labels() -> None:
-    """Show the vocabulary of labels, the forms without a label, and freeze vocabularies.
+    """Show and freeze the vocabulary of labels, and show forms: the labels as the tagger wrote them.
 
     \b
-    infinity labels list                    labels with their rows, coarse abilities and Chinese names
-    infinity labels show 'word problem'     its forms and some of its rows
-    infinity labels candidates              forms of the tagger that have no label in the vocabulary
+    infinity labels list                    labels with row counts, coarse abilities and Chinese names
+    infinity labels show 'word problem'     the forms of a label, and some rows that carry it
+    infinity labels candidates              forms that belong to no label of the vocabulary
     infinity labels freeze v1               write data/vocabularies/v1.parquet
 
-    With `labels: {vocabulary: v1}` in infinity.yaml new rows are labeled with the frozen vocabulary: docs/labels.md.
+    With `labels: {vocabulary: v1}` in infinity.yaml, new rows get labels of the frozen vocabulary: docs/labels.md.
     """
 
 
@@ -52,11 +52,11 @@ def list_labels(limit: int) -> None:
 @labels.command()
 @click.argument("label")
 def show(label: str) -> None:
-    """Show a label, or the label of a form: coarse abilities, Chinese name, forms, and some rows.
+    """Show a label: its coarse abilities, Chinese name, forms, and some rows. LABEL may also be one of its forms.
 
     \b
     infinity labels show 'word problem'
-    infinity labels show 'word problems'      the label of a form
+    infinity labels show 'word problems'      the label that this form belongs to
     """
     import polars as pl
 
@@ -82,13 +82,13 @@ def show(label: str) -> None:
 @labels.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most forms to show.")
 def candidates(limit: int) -> None:
-    """List forms of the tagger without a label, the most frequent first: candidates for the next vocabulary.
+    """List the forms that belong to no label, the most frequent first: candidates for the next vocabulary.
 
     \b
     infinity labels candidates
     infinity sql "select * from label_forms where label is null"
 
-    With a frozen vocabulary, the nearest label is shown beside each form.
+    With a frozen vocabulary, the nearest label is shown after each form.
     """
     import polars as pl
 
@@ -102,7 +102,7 @@ def candidates(limit: int) -> None:
 @labels.command()
 @click.argument("name")
 def freeze(name: str) -> None:
-    """Write the vocabulary in use to data/vocabularies/NAME.parquet, so that new rows do not change it.
+    """Save the vocabulary in use as data/vocabularies/NAME.parquet. New rows do not change a frozen vocabulary.
 
     \b
     infinity labels freeze v1
@@ -127,7 +127,7 @@ def _scan(asset: str) -> "pl.DataFrame":
 
 
 def _rows_of(label: str) -> list[tuple[str, str]]:
-    """Return the ids of some rows with a label, and the source of the label."""
+    """Return the ids of some rows with a label, each with the source of the label."""
     import polars as pl
 
     from infinity_assets.catalog.lake import Lake

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--restart", is_flag=True, help="Forget all turns: the next run begins with the shares in the settings.")
 def loop(restart: bool) -> None:
-    """Show the weak-domain loop: scores of every turn, gaps, budgets, and the next turn.
+    """Show the weak domain loop: the scores and factors of every turn, the budget, and the next turn.
 
     \b
-    foundation:
-      loop: {items: 50, proxy: {enabled: true}}     in infinity.yaml; a turn is then
-    infinity run --until proxy                      score the last proxy, relax weak domains, select F, train a proxy
+    foundation:                                     settings in infinity.yaml that enable the loop
+      loop: {items: 50, proxy: {enabled: true}}
+    infinity run --until proxy                      a turn: score the proxy, relax weak domains, select F, train
 
-    A run takes a turn only if the scores differ from those of the last budget, even with --force. See docs/loop.md.
+    A run takes a turn only if the scores have changed since the last turn, even with --force. See docs/loop.md.
     """
     import polars as pl
 

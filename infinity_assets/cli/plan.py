@@ -27,15 +27,15 @@ from infinity_assets.locations import data_dir
 @click.option("--json", "file", type=NEW_FILE, help="Write every number to this file.")
 @click.option("--compare", type=FILE, help="Compare a plan that was written with --json with the usage since.")
 def plan(until: str | None, size: int, offline: bool, file: Path | None, compare: Path | None) -> None:
-    """Show what the next run would materialize and why, and the cost of its model calls.
+    """Show the assets that the next run would materialize, the reasons, and the cost of its model calls.
 
     \b
     infinity plan                                  the whole graph
-    infinity plan --until scored --sample 200      more precise, with more calls
+    infinity plan --until scored --sample 200      a larger sample: more precise, but more calls
     infinity plan --json plan.json && infinity run && infinity plan --compare plan.json
 
-    A sample of rows is run through the graph, in a temporary lake. Its model calls are made and stored, so the run
-    reuses their answers. Ranges are 90 % intervals, from the variance of the sample.
+    The plan runs the graph on a sample of rows, in a temporary lake. The model calls of the sample are made and their
+    answers are stored, so the next run reuses them. Ranges are 90 % intervals, computed from the sample.
     """
     from infinity_assets.atomic import write_text
     from infinity_assets.reading.pool import Pool

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def prompts() -> None:
-    """Show and copy the prompts, by name, in English and in Chinese. Rows in Chinese get the Chinese prompt.
+    """Show and copy prompts. Each exists in English and in Chinese; rows in Chinese get the Chinese prompt.
 
     \b
     infinity prompts list
@@ -31,7 +31,7 @@ def prompts() -> None:
     echo 'prompts_dir: my_prompts' >> infinity.yaml
     infinity prompts list                    the files in force, or the error in one of them
 
-    The next run makes only the calls of that prompt in that language again. docs/prompts.md lists its assets.
+    The next run repeats only the calls of the changed prompt. docs/prompts.md lists the assets that use it.
     """
 
 
@@ -41,9 +41,9 @@ def list_prompts() -> None:
 
     \b
     infinity prompts list
-    infinity sql "select prompt, count(*) from generations group by prompt"      the calls made with each
+    infinity sql "select prompt, count(*) from generations group by prompt"      calls per prompt
 
-    The hash covers the version and the text, and is part of the request key of every call made with the prompt.
+    The hash covers the version and the text. It is part of the request key of every call with the prompt.
     """
     from infinity_assets.settings import Settings
 
@@ -60,15 +60,15 @@ def list_prompts() -> None:
 @click.option("--language", type=click.Choice(texts.LANGUAGES), help="Default: the language of the row, or else en.")
 @click.option("--row", "row", metavar="ROW", help="A row id or its first digits: its texts fill the variables.")
 def show(name: str, language: "texts.Language | None", row: str | None) -> None:
-    """Show a prompt: purpose, variables and turns.
+    """Show the purpose, the variables and the turns of a prompt.
 
     \b
     infinity prompts show judge_answer
     infinity prompts show judge_answer --language zh
-    infinity prompts show tag --row 3fa9          as the model gets it for the row, in the row's language
+    infinity prompts show tag --row 3fa9          as the model gets it for this row, in the language of the row
 
-    `infinity sql "select row_id from deduped limit 3"` shows some row ids. A variable stays as it is
-    if the row has no value for it.
+    `infinity sql "select row_id from deduped limit 3"` shows some row ids. A variable for which the row has no value
+    is not replaced.
     """
     from infinity_assets.settings import Settings
 
@@ -90,13 +90,13 @@ def show(name: str, language: "texts.Language | None", row: str | None) -> None:
 @click.argument("folder", type=NEW_FOLDER)
 @click.option("--language", type=click.Choice(texts.LANGUAGES), help="Default: both.")
 def copy(name: str, folder: Path, language: "texts.Language | None") -> None:
-    """Copy a built-in prompt into a folder, to be changed there. Existing files are not overwritten.
+    """Copy a built-in prompt into FOLDER, where you can edit it. Existing files are not overwritten.
 
     \b
     infinity prompts copy tag my_prompts
     infinity prompts copy judge_answer my_prompts --language zh
 
-    Files that you do not change can be deleted: the built-in prompts are used instead.
+    You can delete files that you do not change: the built-in prompts are used instead.
     """
     for prompt in texts.load_all(name):
         if language not in (None, prompt.language):
@@ -114,10 +114,10 @@ def _whose(prompt: "Prompt") -> str:
 
 
 def _values(name: str, row: str, settings: "Settings") -> tuple[dict[str, str], str]:
-    """Return the values that a row has for the variables of a prompt, and the language of the row.
+    """Return the values of a row for the variables of a prompt, and the language of the row.
 
     Raises:
-        InfinityError: No row id or several begin with these digits, or no asset holds the row.
+        InfinityError: No row id or several begin with `row`, or no asset holds the text of the row.
     """
     from infinity_assets.catalog.explain import find_row, read_content
     from infinity_assets.catalog.views import connect

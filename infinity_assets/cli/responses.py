@@ -15,30 +15,31 @@ if TYPE_CHECKING:
     from infinity_assets.inference.responses.store import ResponseStore
 
 _DAY = 86_400 * 10**9
-"""Nanoseconds."""
+"""Length of a day in nanoseconds."""
 
 
 @click.group()
 def responses() -> None:
-    """Manage the response store: the answers of models, which no run requests a second time.
+    """Manage the response store: it keeps the answers of models, so that no run requests them a second time.
 
     \b
-    infinity responses stats                   stored answers by model and prompt
-    infinity responses verify                  check every byte
-    infinity responses verify --move-aside     take damaged files out; the next run requests their answers again
-    infinity responses prune --dry-run         answers that no materialization has used
-    infinity responses compact                 merge many small files into few large ones
+    infinity responses stats                   number of stored answers by model and prompt
+    infinity responses verify                  find damaged files
+    infinity responses verify --move-aside     remove damaged files; the next run requests their answers again
+    infinity responses prune --dry-run         count the answers that no materialization has used
+    infinity responses compact                 merge small files into large ones
 
-    The store is data/responses/<kind>/<model>/, in Parquet. These commands can be used during a run, except `prune`.
+    The store consists of Parquet files in data/responses/<kind>/<model>/. Do not use `prune` during a run; the other
+    commands are safe.
     """
 
 
 @responses.command()
 def stats() -> None:
-    """Show answers, errors, tokens and bytes by kind, model and prompt.
+    """Count stored answers, errors and tokens by kind, model and prompt, and files and bytes by kind and model.
 
-    A permanent error (an invalid answer, a prompt that is too long) is stored and counted by class. A retriable error
-    (a server that is down) is not stored, and the next run makes the request again.
+    A permanent error (an invalid answer, a prompt that is too long) is stored, and counted by its class. A retriable
+    error (a server that is down) is not stored: the next run makes the request again.
     """
     import polars as pl
 
@@ -60,9 +61,9 @@ def stats() -> None:
 
 @responses.command()
 def compact() -> None:
-    """Merge small files into large ones, without changing the answers. Runs do so on their own.
+    """Merge small files into large ones. Answers do not change. Runs also do this themselves.
 
-    Files of 64 MiB or more stay as they are. The command is safe while runs read and write, and when it is killed.
+    Files of 64 MiB or more stay as they are. The command can be used during a run, and it can be killed at any time.
     """
     store = _store()
     before = store.sizes()
@@ -78,14 +79,14 @@ def compact() -> None:
     help="Move damaged files to data/responses.damaged: the next run requests their answers again.",
 )
 def verify(move_aside: bool) -> None:
-    """Read every file and name the damaged ones. The exit status is 1 if there is one, even if it was moved aside.
+    """Read every file and list the damaged ones. The exit status is 1 if a file is damaged, even if it was moved.
 
-    The name of a file contains a digest of its bytes, so that a single changed bit is detected. Keys must be
-    well-formed and vectors finite.
+    The name of a file contains a digest of its bytes, so a single changed bit is detected. Malformed request keys and
+    vectors that are not finite also count as damage.
 
     \b
     infinity responses verify && infinity run
-    infinity responses verify --move-aside; infinity run      requests only damaged answers again
+    infinity responses verify --move-aside; infinity run      requests only the answers of damaged files again
     """
     store = _store()
     damages = []
@@ -125,21 +126,20 @@ def verify(move_aside: bool) -> None:
     "--errors", metavar="CLASSES", help="Remove only errors of these classes, whether used or not, of any age."
 )
 def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, errors: str | None) -> None:
-    """Remove the answers that no materialization, past or present, has used.
+    """Remove the answers that no materialization, latest or earlier, has used.
 
     \b
-    infinity responses prune --dry-run                       show, but remove nothing
+    infinity responses prune --dry-run                       count, but remove nothing
     infinity responses prune
-    infinity responses prune --latest --older-than 0         keep only what replays the present data
+    infinity responses prune --latest --older-than 0         keep only the answers used by the present data
     infinity responses prune --errors invalid_request,refused && infinity run --force      request these again
 
-    The ledger table `generations` records the answers that a materialization used. It is written at the end, so the
-    answers of a run in progress, or of a killed run to be continued, are not in it yet: --older-than keeps them. Older
-    answers that a run in progress reuses can be removed: the run finishes, but a replay requests them again. Therefore
-    prune while there is no run, and always do so with --older-than 0. The age of a file is that of its youngest answer,
-    so older answers merged with younger ones stay.
+    The ledger table `generations` records the answers that a materialization used. It is written when the
+    materialization ends. New answers of a run in progress, or of a killed run, are therefore not yet recorded;
+    --older-than keeps them. Older answers that a run in progress reuses may be removed, so do not prune during a run,
+    least of all with --older-than 0. The age of a file is that of its youngest answer: older answers in it are kept.
 
-    A removed answer is requested again when it is needed, and a model that samples may then give another answer.
+    If a removed answer is needed again, it is requested again, and a model that samples may answer differently.
     """
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report.terminal import frame_table, open_console

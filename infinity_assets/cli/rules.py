@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def rules(context: click.Context) -> None:
-    """Show the rows that each rule leaves out of InfInstruct-F: judged, failing, failing alone, and failing by domain.
+    """Count, for each rule of InfInstruct-F, the rows that it judges and the rows that fail it, in all and by domain.
 
-    The rows are counted from `measured` and `scored` under the settings in force; nothing is materialized. Thresholds:
-    `foundation.rules` in the settings.
+    The column `alone` counts the rows that fail no other rule. The measures come from `measured` and `scored`, and the
+    thresholds from the settings `foundation.rules`. Nothing is materialized.
     """
     from infinity_assets.settings import Settings
 
@@ -42,7 +42,7 @@ def rules(context: click.Context) -> None:
 )
 @click.option("--threshold", type=float, help="Show the effect of this threshold, and the rows on both sides of it.")
 def show(name: str, rows: int, threshold: float | None) -> None:
-    """Show the rows nearest to the threshold of rule NAME, on both sides.
+    """Show the rows that barely pass or barely fail the rule NAME: those nearest to its threshold.
 
     \b
     infinity rules show refusal --rows 10
@@ -90,7 +90,7 @@ def _lake() -> "Lake":
 
 
 def _facts(lake: "Lake", settings: "Rules") -> "pl.DataFrame":
-    """Return the columns that the rules read. Without `scored`, scores are null."""
+    """Return the columns that the rules read. Scores are null if `scored` is not materialized."""
     import polars as pl
 
     from infinity_assets.selection.rules import rulebook

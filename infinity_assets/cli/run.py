@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Register the sources and materialize the graph, in this process.
 
-    Partitions with unchanged inputs, settings and code are reused. A killed run can be continued with the same command;
+    Partitions with unchanged inputs, settings and code are reused. To continue a killed run, repeat the command:
     stored answers are not requested again.
     """
     from rich.markup import escape
@@ -93,7 +93,7 @@ def run(
         f"{len(folders)} sources in {pool.sources}{selection}, "
         f"{len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
     )
-    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after all our output.
+    # If vLLM is loaded, DuckDB's bindings report leaks on stderr when the interpreter ends, after all other output.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
     try:
@@ -126,7 +126,7 @@ def run(
 
 
 def _warnings(lake: "Lake", benchmarks: Iterable[str]) -> Iterator[str]:
-    """Yield sentences about what went wrong without an error."""
+    """Yield a sentence about each problem that did not stop the run."""
     from infinity_assets.catalog.failed_calls import describe_failed_calls
     from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
     from infinity_assets.decontamination.report import describe_flagged

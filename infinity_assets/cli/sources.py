@@ -54,13 +54,13 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     infinity sources add hf://datasets/openai/gsm8k --config main --split train
     infinity sources add hf://datasets/owner/name@v1.0 --name name_v1
 
-    A folder is linked, so files added to it later belong to the source. With --licence, --domain, --language or
-    --layout the source is a new folder with links to the present files and its own source.yaml; your folder is not
-    written to.
+    A folder is linked, so files that you add to it later belong to the source. With --licence, --domain, --language or
+    --layout, the source is a new folder with its own source.yaml and links to the present files; your folder is not
+    changed.
 
-    From the Hub, only the files of the configuration and split are downloaded. The commit, the license and the
-    languages are written to source.yaml. After an interruption run the command again: complete files are not downloaded
-    again. A gated dataset needs a token in HF_TOKEN.
+    From the Hub, only the files of the configuration and the split are downloaded. The commit, the license and the
+    languages are written to source.yaml. After an interruption, run the command again: complete files are kept. A gated
+    dataset needs a token in HF_TOKEN.
     """
     from infinity_assets.reading import folders, hub
     from infinity_assets.rows import licences
@@ -95,7 +95,7 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--sources", "root", type=FOLDER, help="Folder of the sources, as for run.")
 def fetch(names: tuple[str, ...], root: Path | None) -> None:
-    """Download the files of sources that have only a source.yaml. Complete sources need no network.
+    """Download the files of sources that consist of a source.yaml only. Complete sources need no network.
 
     \b
     mkdir data/sources/gsm8k
@@ -103,7 +103,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
     infinity sources fetch gsm8k
     infinity sources fetch && infinity run        in CI, with small source.yaml files in the repository
 
-    A commit that source.yaml lacks is written there, so that the next fetch, on any machine, downloads the same files.
+    If source.yaml names no commit, the downloaded one is written there, so that later downloads get the same files.
     """
     from infinity_assets.reading import folders, hub
 
@@ -150,13 +150,13 @@ def update(name: str, revision: str | None) -> None:
 @click.argument("name")
 @click.option("--delete", is_flag=True, help="Also delete data files in the folder itself.")
 def remove(name: str, delete: bool) -> None:
-    """Remove a source from the pool. The next run removes its rows, and the rows made from them, from the lake.
+    """Remove a source from the pool. The next run removes its rows and the rows made from them.
 
     \b
     infinity sources remove alpaca              a link, or a folder of links
     infinity sources remove gsm8k --delete      a folder with its own files
 
-    The targets of links are never touched.
+    Files that links point to are never deleted.
     """
     from infinity_assets.reading import folders
 
@@ -167,7 +167,7 @@ def remove(name: str, delete: bool) -> None:
 @sources.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def list_sources(as_json: bool) -> None:
-    """List the sources with rows, files, license, domain, layout and origin.
+    """List the sources with their numbers of rows and files, license, domain, layout and location.
 
     \b
     infinity sources list
@@ -222,7 +222,7 @@ def preview(
     fields: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show the rows that a source would give, before a run. Nothing is written.
+    """Show some rows that a run would read from a source. Nothing is written.
 
     \b
     infinity sources preview ~/downloads/faq                             a folder, with or without a source.yaml
@@ -231,10 +231,10 @@ def preview(
     infinity sources preview faq --layout alpaca --field instruction=ask --field output=meta.reply.0
     infinity sources preview faq --all --json | jq '.dropped'
 
-    The preview shows the format of each file, the files that are not read, some rows, and, for records of unknown
-    layout, lines of a source.yaml that would make them fit. --layout and --field try such lines without writing them.
+    The preview shows the format of each file, the files that are not read, and some rows. For records of unknown layout
+    it proposes lines for source.yaml that map them to a known one. --layout and --field try such lines without writing.
 
-    Only the first records of up to 50 files, and of up to 50 files per archive, are read, so a large source is quick.
+    Even a large source is quick: only the first records of up to 50 files, and of up to 50 files per archive, are read.
     The exit status is 1 if no record could be read.
     """
     import orjson
@@ -279,9 +279,9 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
     """Print the bytes of a record that was dropped or repaired when a source was read.
 
     \b
-    infinity sources raw faq                                 the files with such records, by reason
-    infinity sources raw faq train.jsonl                     the records of one file
-    infinity sources raw faq train.jsonl 1740 > record.json  the bytes, as in the file
+    infinity sources raw faq                                 count such records by file and reason
+    infinity sources raw faq train.jsonl                     list such records of one file
+    infinity sources raw faq train.jsonl 1740 > record.json  the bytes of the record at position 1740
     """
     import polars as pl
 
@@ -311,7 +311,7 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
 
 @sources.command()
 def register() -> None:
-    """Synchronize Dagster's `source` partitions with the folders of the pool.
+    """Make the `source` partitions in Dagster equal to the folders of the pool.
 
     \b
     infinity sources register
@@ -332,10 +332,10 @@ def register() -> None:
 
 
 def _previewed(what: str) -> "tuple[Source, list[File] | None]":
-    """Return the source at a path, or else of a name in the pool, and the files to read, `None` for all.
+    """Return a source, named by its path or its name in the pool, and the files to read (`None` for all).
 
     Raises:
-        InfinityError: There is no such path or source, or the source does not read the file.
+        InfinityError: There is no such path or source, or a run would not read the file.
     """
     from infinity_assets.reading import folders
     from infinity_assets.reading.sources import File, load_source

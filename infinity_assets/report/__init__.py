@@ -1,1 +1,1 @@
-"""Charts and tables for asset pages and the terminal, and the dataset card."""
+"""Charts and tables for the pages of assets and for the terminal, and the dataset card."""

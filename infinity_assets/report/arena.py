@@ -1,4 +1,4 @@
-"""The report of the arena: one HTML file with inline SVG and no external resources, JSON, and a terminal table."""
+"""The report of the arena: a self-contained HTML page with inline SVG, JSON, and a table for the terminal."""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from infinity_assets.selection.selectors import SELECTORS
 _COLORS = ("#4f43dd", "#e0873a", "#2a9d8f", "#c8375b", "#8a6fd1", "#6b8f3c", "#3b82c4", "#b5892b", "#7d7d7d")
 _GRAY = "#ccc"
 _LEFT = 96
-"""Width of the labels at the left of a chart."""
+"""Width of the labels to the left of a chart, in pixels."""
 _PARTS = 8
-"""Values that a stacked bar shows by name; the others are summed up."""
+"""Maximum number of named parts of a stacked bar. The others are added up."""
 
 RECIPE_ABOUT = "The recipe for F: per domain its selectors, a diversity filter and a quota."
 
@@ -37,13 +37,13 @@ _MEASURES = {
 
 
 def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: Sequence[str]) -> str:
-    """Return the HTML page.
+    """Return the HTML page of a comparison.
 
     Args:
-        arena: The result.
-        selectors: The contestants, in display order.
-        columns: The columns that they need, from `arena.scarcity`.
-        notes: Sentences about the choice of the rows shown to the selectors.
+        arena: The result of the comparison.
+        selectors: Names of the selectors, in display order.
+        columns: The columns that the selectors require, from `arena.scarcity`.
+        notes: Sentences about the rows that the selectors chose from.
     """
     style = Path(__file__).with_name("arena.css").read_text(encoding="utf-8")
     titles, lines = _cells(arena.summary)
@@ -84,7 +84,7 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
 
 
 def as_json(arena: Arena, columns: pl.DataFrame) -> str:
-    """Return all tables except the selected rows, as JSON."""
+    """Return the tables of a comparison as JSON, without the selected rows."""
     tables = {name: getattr(arena, name).to_dicts() for name in ("summary", "overlap", "mix", "reach", "reasons")}
     return json.dumps(
         {"size": arena.size, "rows": arena.rows, "needed": columns.to_dicts(), **tables}, indent=1, ensure_ascii=False
@@ -92,7 +92,7 @@ def as_json(arena: Arena, columns: pl.DataFrame) -> str:
 
 
 def terminal_table(arena: Arena) -> Table:
-    """Return the summary as a table for the terminal."""
+    """Return the summary of a comparison as a table for the terminal."""
     titles, lines = _cells(arena.summary)
     cells = pl.DataFrame(lines, schema=dict.fromkeys(titles, pl.String), orient="row")
     shown = frame_table(f"{arena.size:,} of {arena.rows:,} rows each", cells, right=titles[1:])
@@ -101,7 +101,7 @@ def terminal_table(arena: Arena) -> Table:
 
 
 def _cells(summary: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return titles and cells, without columns of zeros, such as the cost if no price is set."""
+    """Return column titles and lines of cells. Columns with only zeros (the cost without prices) are left out."""
 
     def is_shown(name: str) -> bool:
         return name in ("rows", "calls") or bool(summary[name].fill_null(0).cast(pl.Float64).ne(0).any())
@@ -177,7 +177,7 @@ def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
 
 
 def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
-    """Draw a bar per selection, divided by value: the largest values first, or in the order of their numbers."""
+    """Draw a stacked bar per selection, with a part per value: sorted by mean share, or by the number in the value."""
     weight = mix.group_by("value").agg(pl.col("share").mean()).drop_nulls("value")
     values = weight.sort(pl.col("share") * -1, "value")["value"].to_list()
     if not by_size:
@@ -210,7 +210,7 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
 
 
 def _grouped(reach: pl.DataFrame, selectors: Sequence[str]) -> str:
-    """Draw bars of the reach, grouped by domain of benchmarks."""
+    """Draw one bar of the reach per selector, grouped by the domain of the benchmarks."""
     values = {(name, domain): value for name, domain, value in reach.select("selector", "domain", "reach").iter_rows()}
     width = 560
     height = 17

@@ -1,4 +1,4 @@
-"""The dataset card of a release: contents, sources, licenses, terms, models and prompts. Every number is counted."""
+"""The dataset card of a release: contents, sources, licenses, terms, models and prompts."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,11 @@ def write(
     """Return the card as markdown.
 
     Args:
-        sets: Rows of each set (messages, source, licence, domain, language; terms if a model wrote them), by its name.
-        models: The models and their parts: part, model (model@revision), terms, sampling.
-        prompts: All prompts: prompt (name and language), version, hash, and whether `G` was made with it.
-        left_out: Rows that the final filter of G left out: reason, rows.
-        pairs: The number of preference pairs.
+        sets: Rows of each set, by its name: messages, source, licence, domain, language; terms if a model wrote them.
+        models: One line per use of a model: part (its use), model (model@revision), terms, sampling.
+        prompts: One line per prompt: prompt (name and language), version, hash, and a mark if G was made with it.
+        left_out: Numbers of rows that the final filter of G dropped: reason, rows.
+        pairs: Number of preference pairs.
         settings_hash: Hash of all settings.
     """
     parts = [
@@ -60,6 +60,6 @@ _PAIRS = (
 
 
 def _turns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the number of rows, and their share, by the number of user turns."""
+    """Count the rows by their number of user turns: user turns, rows, share in percent."""
     counted = rows.group_by(conversation.turns_of("user").list.len().alias("user turns")).len("rows").sort("user turns")
     return counted.with_columns((pl.col("rows") / rows.height * 100).round(1).cast(pl.String).add(" %").alias("share"))

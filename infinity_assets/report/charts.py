@@ -1,4 +1,4 @@
-"""Charts as markdown images: inline SVG or PNG under 1,000 characters, so that the web UI shows them in place."""
+"""Charts as markdown images with inline SVG or PNG, under 1,000 characters, so that the web UI does not fold them."""
 
 import zlib
 from base64 import b64encode
@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 
 LIMIT = 1000
-"""Characters of markdown from which the web UI folds it away."""
+"""Length of a markdown text, in characters, from which the web UI folds it."""
 
 
 def histogram(
     values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None
 ) -> str:
-    """Draw the distribution of a number, with median and count in the caption; an empty string if there are no values.
+    """Draw a histogram with the number of values and their median in the caption; an empty string without values.
 
-    Infinities are left out like nulls: the logarithm of an empty text has no place on the axis.
+    Nulls and infinities (the logarithm of the length of an empty text) are left out.
     """
     numbers = values.cast(pl.Float64).to_numpy()
     numbers = numbers[np.isfinite(numbers)]
@@ -26,8 +26,8 @@ def histogram(
         return ""
     low = float(numbers.min()) if low is None else low
     high = max(low, float(numbers.max()) if high is None else high)
-    # The range of two finite numbers need not be finite, so it is computed in halves. numpy's histogram rejects such
-    # ranges, and tiny ones.
+    # The difference of two finite numbers can be infinite, so halves are subtracted. numpy's histogram rejects such
+    # ranges, and tiny ranges.
     half = high / 2 - low / 2
     places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins
     counts = np.bincount(places.astype(np.int64).clip(0, bins - 1), minlength=bins)
@@ -48,12 +48,12 @@ def histogram(
 
 
 def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
-    """Draw a bar for each of the first lines that fit, with a mark at a limit; an empty string if there are no lines.
+    """Draw one bar per line of a frame, for as many of the first ten as fit; an empty string if the frame is empty.
 
     Args:
         named: Two columns: a name, and a number from 0 to 1.
         title: The caption.
-        limit: The value to mark.
+        limit: Value to mark with a red line; `None` for no mark.
     """
 
     def draw(lines: pl.DataFrame) -> str:
@@ -70,10 +70,10 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
 
 
 def pairs(named: pl.DataFrame, title: str) -> str:
-    """Draw a gray and a blue bar for each of the first lines that fit; an empty string if there are no lines.
+    """Draw a gray and a blue bar per line, for as many of the first ten as fit; an empty string if the frame is empty.
 
     Args:
-        named: Three columns: a name, a number or null, and a number. A number below 0 has no bar.
+        named: Three columns: name, number of the gray bar or null, number of the blue bar. Negative numbers: no bar.
         title: The caption.
     """
     gray, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
@@ -97,7 +97,7 @@ def pairs(named: pl.DataFrame, title: str) -> str:
 
 
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
-    """Draw a function from [0, 1] to [0, 1], with its value at `mark`."""
+    """Draw the graph of a function from [0, 1] to [0, 1], with its value at `mark` in the caption."""
     x = np.linspace(0, 1, 41)
     width = 240
     height = 90
@@ -113,9 +113,9 @@ def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float)
 
 
 def line(values: pl.Series, title: str) -> str:
-    """Draw a number over steps, with the first and last value in the caption; an empty string if there are no values.
+    """Draw values over steps as a line, with the first and last value in the caption; an empty string without values.
 
-    More than 48 values are averaged over stretches of equal length.
+    More than 48 values are averaged in 48 groups of consecutive values.
     """
     numbers = values.drop_nulls().cast(pl.Float64).to_numpy()
     if not len(numbers):
@@ -139,16 +139,16 @@ def line(values: pl.Series, title: str) -> str:
 
 
 _SHADES = b"\xff\xff\xff\xd9\xd6\xf8\xa7\xa0\xee\x73\x69\xe3\x4f\x43\xdd\x2a\x20\x96\x14\x0d\x52\x00\x00\x00"
-"""Shades from white, for an empty cell, to dark, as red, green and blue bytes."""
+"""Palette of eight colors, from white (an empty cell) to dark; three bytes each: red, green, blue."""
 
 
 def heat_map(counts: np.ndarray, title: str) -> str:
-    """Draw counts on a square grid, a shade darker per doubling; an empty string if all are 0.
+    """Draw counts on a square grid in shades on a logarithmic scale; an empty string if all counts are 0.
 
-    The image is a PNG, since SVG would need too many squares. 2 x 2 cells are merged until it is small enough.
+    The image is a PNG, since SVG would need too many squares. 2 x 2 cells are merged until the image is small enough.
 
     Args:
-        counts: Non-negative counts of shape (side, side); the first line is at the bottom.
+        counts: Non-negative counts of shape (side, side); the first row is drawn at the bottom.
         title: The caption.
     """
     if not counts.any():
@@ -172,7 +172,7 @@ def heat_map(counts: np.ndarray, title: str) -> str:
 
 
 def _png(indices: np.ndarray, palette: bytes) -> bytes:
-    """Return a PNG with one byte per pixel, an index into the palette (PNG specification, 3rd edition)."""
+    """Return a PNG (specification, 3rd edition) from one palette index per pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
@@ -185,7 +185,7 @@ def _png(indices: np.ndarray, palette: bytes) -> bytes:
 
 
 def _chart(inside: str, width: int, height: int, title: str, caption: str = "", font: int = 10) -> str:
-    """Return an SVG as a markdown image under its caption, by default the title."""
+    """Return an SVG as a markdown image below its caption, which is the title by default."""
     svg = (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='{font}' "
         f"font-family='sans-serif'>{inside}</svg>"
@@ -196,7 +196,7 @@ def _chart(inside: str, width: int, height: int, title: str, caption: str = "", 
 
 
 def _draw_fitting(lines: pl.DataFrame, draw: Callable[[pl.DataFrame], str]) -> str:
-    """Return the chart of as many of the first ten lines as fit; an empty string if none does."""
+    """Return the chart of as many of the first ten lines as fit; an empty string if not even one line fits."""
     charts = (draw(lines.head(count)) for count in range(min(10, lines.height), 0, -1))
     return next((chart for chart in charts if len(chart) < LIMIT), "")
 
@@ -206,7 +206,7 @@ def _short(name: object) -> str:
 
 
 def table(frame: pl.DataFrame, rows: int = 12) -> str:
-    """Return a markdown table of the first rows, with the number of other rows."""
+    """Return a markdown table of the first rows, followed by the number of rows that are not shown."""
     head = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
     lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.head(rows).iter_rows()]
     more = [f"\n{frame.height - rows:,} more."] if frame.height > rows else []
@@ -226,7 +226,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = " ".join(str(value).split()).replace("`", "'")
-    # A backslash in the text must not escape the backslash before a bar.
+    # A backslash in the text must not escape the backslash that is put before a bar.
     return (text if len(text) <= 80 else text[:79] + "…").replace("\\", "\\\\").replace("|", "\\|")
 
 

@@ -1,8 +1,8 @@
-"""Numbers, durations and amounts of money, short enough for a table."""
+"""Short forms of numbers, durations and amounts of money for tables."""
 
 
 def number(value: float | None) -> str:
-    """Return a number with three digits: `812`, `1.23k`, `4.56M`; `?` for `None`."""
+    """Return a number with three significant digits: `812`, `1.23k`, `4.56M`; `?` for `None`."""
     if value is None:
         return "?"
     for unit, one in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

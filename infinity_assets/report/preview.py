@@ -1,4 +1,4 @@
-"""Preview of a source on the terminal: its files, sample rows, and `source.yaml` lines for unknown layouts."""
+"""Preview of a source on the terminal: files, sample rows, and `source.yaml` lines for records of unknown layout."""
 
 import json
 from collections import Counter
@@ -14,13 +14,13 @@ from infinity_assets.reading.preview import Dropped, Example, FileSeen, Preview,
 _COLORS = {"system": "magenta", "user": "cyan", "assistant": "green"}
 
 _LONGEST_TEXT = 600
-"""Characters of a turn to show: two thirds from its beginning, one third from its end."""
+"""Maximum number of characters of a turn to show: two thirds from its beginning, one third from its end."""
 
 _ONE_BY_ONE = 12
-"""Most files to list one by one; if there are more, similar files share a line."""
+"""Maximum number of files to list one by one. If there are more, similar files share a line."""
 
 _LISTED = 8
-"""Files left out for one reason, shapes of one kind, or annotations of a row to list."""
+"""Maximum number of skipped files per reason, shapes of records, and annotations of a row to list."""
 
 
 def show(preview: Preview, console: Console) -> None:
@@ -48,7 +48,7 @@ def show(preview: Preview, console: Console) -> None:
 
 
 def show_lines(lines: str, console: Console) -> None:
-    """Print lines of a `source.yaml` for copying: unbroken, with nothing beside them."""
+    """Print lines of a `source.yaml` without frame or line breaks, so that they can be copied."""
     _say(console, "")
     for line in lines.splitlines():
         _say(console, line, style="yellow")
@@ -56,7 +56,7 @@ def show_lines(lines: str, console: Console) -> None:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    """Print text without markup and line breaks."""
+    """Print text as it is, without markup; long lines are not wrapped."""
     console.print(Text(_plain(text), style=style), soft_wrap=True)
 
 
@@ -75,7 +75,7 @@ def _files(files: list[FileSeen]) -> Table:
 
 
 def _open_table(*columns: str, title: str | None = None) -> Table:
-    """Return an empty table. A column whose name begins with `>` is aligned right; the others are folded."""
+    """Return an empty table. A column whose name begins with `>` is aligned right, without the `>`."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(
@@ -85,7 +85,7 @@ def _open_table(*columns: str, title: str | None = None) -> Table:
 
 
 def _alike(files: list[FileSeen]) -> list[list[FileSeen]]:
-    """Return the files one by one, or groups of similar files if there are many."""
+    """Return groups of similar files if there are many files, or else one group per file."""
     if len(files) <= _ONE_BY_ONE:
         return [[file] for file in files]
 
@@ -186,7 +186,7 @@ def _dropped(dropped: list[Dropped]) -> Table:
 
 
 def _shortened(text: str, most: int = _LONGEST_TEXT) -> str:
-    """Return the text, or its beginning and its end if it is long."""
+    """Return a text, or only its beginning and its end if it has more than `most` characters."""
     if len(text) <= most:
         return text
     first, last = most * 2 // 3, most // 3
@@ -194,5 +194,5 @@ def _shortened(text: str, most: int = _LONGEST_TEXT) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the text without control characters: foreign data must not control the terminal."""
+    """Replace the control characters of a text, so that data cannot control the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)

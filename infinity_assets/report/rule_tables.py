@@ -1,4 +1,4 @@
-"""Effects of the rules, as markdown for asset pages and as tables for the terminal."""
+"""Effects of the rules of InfInstruct-F, as markdown for pages of assets and as tables for the terminal."""
 
 import polars as pl
 from rich.table import Table
@@ -15,10 +15,10 @@ _LINES = 400
 
 
 def totals(counts: pl.DataFrame) -> pl.DataFrame:
-    """Return one line per rule.
+    """Add up the counts of all domains: one line per rule.
 
     Columns: rule, threshold (null if the domains differ or the rule is off), judged, failing, failing_alone, and a
-    count of failing rows per domain.
+    column per domain with its number of failing rows.
     """
     domains = counts.sort("domain")["domain"].unique(maintain_order=True).to_list()
     known = pl.col("threshold").drop_nulls()
@@ -30,12 +30,12 @@ def totals(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return row_id, prompt and answer of rows with `messages`."""
+    """Return row_id, prompt and answer of each row."""
     return rows.select("row_id", prompt=conversation.content_of("user"), answer=conversation.answer().fill_null(""))
 
 
 def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
-    """Return the rows on both sides of a threshold, as a markdown table.
+    """Return the rows nearest to a threshold, on both sides of it, as a markdown table.
 
     Args:
         bound: The rule.
@@ -60,13 +60,13 @@ def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
 
 
 def table(counts: pl.DataFrame) -> Table:
-    """Return `totals` as a table for the terminal. A count of 0 is blank."""
+    """Return the result of `totals` as a table for the terminal. A count of 0 is blank."""
     lines = totals(counts).with_columns(pl.exclude("rule", "threshold").replace(0, None))
     return frame_table("Rules", lines.rename({"failing_alone": "alone"}), floats="g")
 
 
 def side_lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:
-    """Return the rows on both sides of a threshold, for the terminal: a heading, then three lines per row."""
+    """Return text lines about the rows nearest to a threshold, for the terminal: a heading, then five lines per row."""
     result = [f"{bound.name}: {bound.means}"]
     for row in sides.join(shown, on="row_id", how="left", maintain_order="left").iter_rows(named=True):
         evidence = f"  {row['evidence']!r}" if row["evidence"] else ""

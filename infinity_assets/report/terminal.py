@@ -1,4 +1,4 @@
-"""Terminal output of the `infinity` command: progress of steps, the funnel, other tables."""
+"""Terminal output of the `infinity` command: progress of steps and tables."""
 
 import io
 import sys
@@ -16,12 +16,12 @@ from rich.table import Table
 from infinity_assets.progress import Course, Expected, Reporter, describe, format_clock
 
 _EVERY = 10.0
-"""Seconds between two lines about a step if the output is no terminal."""
+"""Seconds between two progress lines about a step, if the output is not a terminal."""
 
 
 @dataclass
 class _Tally:
-    """Totals of the finished partitions of an asset."""
+    """Totals over the finished partitions of an asset."""
 
     asset: str
     partitions: int = 0
@@ -32,10 +32,10 @@ class _Tally:
 
 
 class TerminalReporter(Reporter):
-    """Reporter that prints a line per finished asset.
+    """Reporter that prints a line per finished asset, or per finished partition if `expect` was not called.
 
-    While an asset is made, it shows the rate, and the time left of the asset and of the run: redrawn on a terminal,
-    printed every ten seconds elsewhere. If `expect` was not called, it prints a line per partition.
+    During a step it shows the rate and the time left for the step and for the run. On a terminal this progress line is
+    redrawn; elsewhere it is printed every ten seconds.
     """
 
     def __init__(self, console: Console):
@@ -48,7 +48,7 @@ class TerminalReporter(Reporter):
         self._tally = _Tally("")
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Register all assets of the run, so that each step gets a number and the time left is shown."""
+        """Register all assets of the run, so that steps can be numbered and the time left can be estimated."""
         self._course = Course(assets)
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
@@ -67,7 +67,7 @@ class TerminalReporter(Reporter):
 
     @contextmanager
     def show_startup(self, what: str) -> Iterator[None]:
-        """Show the start-up while the block runs, and do not count its time in the rate."""
+        """Show that `what` is starting up while the `with` block runs. Rates do not include this time."""
         text = f"{self._name + ': ' if self._name else ''}starting {what}"
         self._show(text)
         if not self._console.is_terminal:
@@ -79,7 +79,7 @@ class TerminalReporter(Reporter):
         self._show(self._name)
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Show how much of the step is done. A new unit begins a new count."""
+        """Show how much of the step is done. The rate is measured anew if the unit changes."""
         now = time.monotonic()
         if unit != self._unit:
             self._unit, self._phase_began = unit, now
@@ -91,7 +91,7 @@ class TerminalReporter(Reporter):
             say(self._console, f"         {text}")
 
     def end(self, rows: int, reused: bool) -> None:
-        """Count the partitions of the finished step, and print a line if they were the last of the asset."""
+        """Count the partitions of the finished step, and print a line if they were the asset's last ones."""
         seconds = time.monotonic() - self._began
         self._unit = ""
         tally = self._tally
@@ -105,11 +105,11 @@ class TerminalReporter(Reporter):
             self._print_tally()
 
     def stop(self) -> None:
-        """End the redrawn line, so that something else can be printed."""
+        """Remove the progress line, so that other output can be printed."""
         self._print_tally()
 
     def _show(self, text: str) -> None:
-        """Redraw the line about the step in progress, on a terminal."""
+        """Redraw the progress line, if the output is a terminal."""
         if not self._console.is_terminal:
             return
         if self._status is None:
@@ -158,7 +158,7 @@ class TerminalReporter(Reporter):
 
 
 def open_console() -> Console:
-    """Return the console. If the output is a file or a pipe, it is wide enough for tables and written line by line."""
+    """Return a console for standard output. If this is a file or a pipe, it is line-buffered and 140 columns wide."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     console = Console()
@@ -166,21 +166,21 @@ def open_console() -> Console:
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a text as it is: in one line, without markup and colors of its own."""
+    """Print a text without wrapping, markup or highlighting."""
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def frame_table(
     title: str, frame: pl.DataFrame, texts: Sequence[str] = (), right: Sequence[str] = (), floats: str = ".3f"
 ) -> Table:
-    """Return a table of a frame. Null is blank, and numbers are aligned right.
+    """Return a frame as a table. Nulls are blank, and numbers are aligned right.
 
     Args:
         title: The title.
         frame: The cells.
-        texts: The columns that may be wrapped.
-        right: Columns of text that are aligned right.
-        floats: Format of a float.
+        texts: Columns of text that may be wrapped.
+        right: Columns of text to align right.
+        floats: Format specification of floats.
     """
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
@@ -199,7 +199,7 @@ def _cell(value: float | str | None, floats: str) -> str:
 
 
 def funnel_table(funnel: pl.DataFrame) -> Table:
-    """Return the funnel as a table."""
+    """Return the result of `catalog.funnel.funnel` as a table."""
     numbers = {name: f"rows_{name}" for name in ("in", "created", "out", "dropped")}
     calls = pl.col("calls").replace(0, None)
     frame = funnel.select("asset", **numbers, **{"model calls": calls, "dropped because": "reasons"})
@@ -207,10 +207,10 @@ def funnel_table(funnel: pl.DataFrame) -> Table:
 
 
 def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[Table]:
-    """Yield the tables of the weak-domain loop: scores, turns, budgets.
+    """Yield the tables of the weak domain loop: scores, turns, budget.
 
     Args:
-        scores: Rows of `domain_scores`, or `None`.
+        scores: Rows of `domain_scores`; `None` if it is not materialized.
         budget: Rows of `domain_budget`.
     """
     stderr = pl.col("stderr").alias("±")
@@ -228,7 +228,7 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
 
 
 def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
-    """Yield a table of the students' abilities per round.
+    """Yield one table per round: the students' scores by ability.
 
     Args:
         abilities: Rows of `abilities` with a column per student, from `diagnosis.spread_students`.

@@ -1,4 +1,4 @@
-"""Records of unknown layout on the page of `raw_pool`, with `source.yaml` lines that would make them fit."""
+"""Records of unknown layout, for the page of `raw_pool`, with `source.yaml` lines that map them to a known layout."""
 
 import shlex
 
@@ -9,18 +9,18 @@ from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, merge_un
 from infinity_assets.report.charts import table
 
 _SHAPES = 5
-"""Shapes to show, the most frequent first."""
+"""Maximum number of shapes of records to show, the most frequent first."""
 
 _AT = ["file", "position"]
 
 
 def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> str:
-    """Return a description of the records of unknown layout as markdown; an empty string if there are no such records.
+    """Describe a source's records of unknown layout, as markdown; an empty string if there are no such records.
 
     Args:
         source: Name of the source.
-        decisions: Its decisions, of schema `schema.DECISIONS`.
-        quarantine: Its quarantine, of schema `schema.QUARANTINE`, from which some records of each shape are read.
+        decisions: The decisions on its records, of schema `schema.DECISIONS`.
+        quarantine: The bytes of its dropped records, of schema `schema.QUARANTINE`; some of each shape are read.
     """
     unknown_records = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(
         *_AT, pl.col("detail").str.json_path_match("$.error").alias("shape")
@@ -29,7 +29,7 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
     counted = counts.sort(pl.col("records") * -1, "shape").collect(engine="streaming")
     if counted.is_empty():
         return ""
-    # The first records of each shape, a few hundred in all, keep the join small for every source.
+    # Only the first records of each shape are joined, a few hundred in all, so the join is small for every source.
     samples = pl.concat(
         [unknown_records.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
     ).collect()

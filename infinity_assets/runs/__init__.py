@@ -1,1 +1,1 @@
-"""Runs of the graph from the command line: the runner, the planner that estimates a run's cost, and the arena."""
+"""The code behind `infinity run`, `infinity plan` and `infinity arena`."""

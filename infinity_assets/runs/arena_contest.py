@@ -1,4 +1,4 @@
-"""The arena on a lake: the rows that selectors compete on, and the source of their numbers."""
+"""Comparison of selectors on the rows of a lake, for `infinity arena`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +27,13 @@ from infinity_assets.training import proxy as training
 
 @dataclass(frozen=True)
 class Contest:
-    """A finished arena with notes on its rows."""
+    """A finished comparison of selectors."""
 
     arena: Arena
     columns: pl.DataFrame
-    """The result of `arena.scarcity`."""
+    """The number of rows with a value, per column that the selectors require; from `arena.scarcity`."""
     notes: Sequence[str]
+    """Sentences about the rows that the selectors chose from."""
 
 
 def hold(
@@ -45,20 +46,20 @@ def hold(
     proxy: Proxy | None = None,
     advance: Callable[[str], None] = lambda name: None,
 ) -> Contest:
-    """Let selectors compete on the rows of a lake.
+    """Compare selectors on the rows of a lake that pass the rules of InfInstruct-F.
 
     Args:
         lake: A lake with all inputs of `inf_instruct_f`.
         selectors: Names of the selectors.
         size: Number of rows that each selector takes.
         settings: The settings in force.
-        each: True: every selector ranks all rows that pass the rules. False: all selectors rank the rows that have the
-            values that every one of them needs.
-        proxy: Trains a model on a selection and evaluates it.
-        advance: Called with the name of each selector when it begins.
+        each: True: every selector gets all rows that pass the rules. False: every selector gets the same rows, namely
+            those with a value in every column that any of the selectors requires.
+        proxy: Function that trains a model on a selection and evaluates it; `None` to train no model.
+        advance: Called with the name of each selector before it runs.
 
     Raises:
-        InfinityError: Fewer than `size` rows are eligible.
+        InfinityError: The selectors would get fewer than `size` rows, or an input is not materialized.
     """
     recipe = settings.foundation
     rows = candidates.candidates(lake.scan)
@@ -70,7 +71,7 @@ def hold(
     columns = arena.scarcity(passed, selectors)
     frame = passed if each else passed.filter(arena.has_all(passed, wanted - {"vector"}))
     if "vector" in wanted:
-        # Read vectors for eligible rows only: they are the largest column.
+        # Vectors are the largest column, so only those of the remaining rows are read.
         frame = frame.join(fetch(frame["row_id"]), on="row_id", how="left")
         frame = frame if each else frame.filter(pl.col("vector").is_not_null())
     if frame.height < size and frame.height < passed.height:
@@ -90,10 +91,10 @@ def hold(
 def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
     """Return a function that fine-tunes `foundation.loop.model` on a selection and returns its scores by benchmark.
 
-    It trains like the asset `proxy`. The weights are kept in `data/arena/proxy` and reused.
+    The function trains like the asset `proxy`. The weights are kept in `data/arena/proxy` and reused.
 
     Raises:
-        InfinityError: `foundation.loop.items` is 0, or the model is on a server.
+        InfinityError: `foundation.loop.items` is 0, or the model runs on a server.
     """
     loop = settings.foundation.loop
     if not loop.items:
@@ -115,7 +116,7 @@ def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
         )
         rows = training.draw_sample(chosen, loop.proxy)
         folder = lake.data / "arena" / "proxy" / training.folder_name(rows, loop.proxy, loop.model.weights_id)
-        inference.release()  # training needs the memory that an engine holds
+        inference.release()  # frees the memory of the engine for the training
         training.train(rows, loop.proxy, local_path(loop.model, models_dir()), folder)
         spec = loop.model.model_copy(update={"model": str(folder), "revision": folder.name})
         verdicts = evaluate(inference, spec, tasks, loop.sampling, loop.sandbox, settings.prompts_dir).verdicts
@@ -153,7 +154,7 @@ def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
 
 
 def _calls(lake: Lake) -> pl.DataFrame:
-    """Return the calls behind the scores and labels, of this and earlier runs: one line per request."""
+    """Return the model calls of `scored` and `tagged` in all runs, one line per request."""
     wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost"]
     files = [
         file
@@ -163,7 +164,7 @@ def _calls(lake: Lake) -> pl.DataFrame:
     if not files:
         return pl.DataFrame(schema={name: LEDGER["generations"][name] for name in wanted})
     lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
-    # `generations` has a line for every use of a response; only the first one has the cost.
+    # `generations` has a line for every use of a response; only the line of the call itself has its cost.
     return lines.sort("request_key", "cost", descending=[False, True]).unique(
         "request_key", keep="first", maintain_order=True
     )

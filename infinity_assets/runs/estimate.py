@@ -1,8 +1,8 @@
 """Estimates of a total from a sample, with 90 % intervals.
 
-Two-phase sampling with regression (Cochran, Sampling Techniques, 3rd ed., chapters 7 and 12): building the requests of
-all rows costs no call and gives their number and size; a few of them are asked, and a line from size to tokens is
-fitted to those. If the number of requests itself depends on answers, every sampled row stands for a number of others.
+The method is two-phase sampling with regression (Cochran, Sampling Techniques, 3rd ed., chapters 7 and 12). Building
+the requests of all rows needs no model call and gives their sizes. A sample is sent to the model, and a regression from
+size to tokens predicts the rest. If the number of requests depends on answers, each sampled row represents several.
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Z = 1.6449
-"""Half the width of a 90 % interval of a normal distribution, in standard deviations."""
+"""Half the width of the 90 % interval of a normal distribution, in standard deviations."""
 
 _FEWEST = 8
-"""Fewest requests to which a line is fitted. With fewer, tokens are taken to be proportional to the size."""
+"""Minimum number of requests for a linear regression. With fewer, tokens are assumed to be proportional to size."""
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with an error. A sum of estimates assumes that their errors are independent."""
+    """A value with its variance. Adding estimates assumes that their errors are independent."""
 
     value: float
     variance: float = 0.0
@@ -32,17 +32,17 @@ class Estimate:
         return Estimate(self.value + other.value, self.variance + other.variance)
 
     def times(self, factor: float) -> "Estimate":
-        """Return the estimate multiplied by an exact factor."""
+        """Return the estimate multiplied by an exact number."""
         return Estimate(self.value * factor, self.variance * factor * factor)
 
     def among(self, rows: "Estimate") -> "Estimate":
-        """Return the estimate with a further error: that of `rows`, the estimated number of rows that it is about."""
+        """Return the estimate with a larger variance, because `rows`, its number of rows, is an estimate too."""
         relative = rows.variance / rows.value**2 if rows.value else 0.0
         return Estimate(self.value, self.variance + relative * self.value**2)
 
     @property
     def low(self) -> float:
-        """Lower end of the 90 % interval, at least 0, because counts are not negative."""
+        """Lower end of the 90 % interval; at least 0, because counts are not negative."""
         return max(0.0, self.value - _Z * math.sqrt(self.variance))
 
     @property
@@ -67,8 +67,8 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
     Args:
         values: The value of each sampled row.
         weights: The number of rows that each sampled row stands for.
-        share: The sampled share of the rows that the total is about; at 1 there is no error left. 0 if the sample only
-            stands for rows that are not known yet.
+        share: Fraction of all rows that were sampled; at 1 the result has no error. 0 if the sampled rows are
+            stand-ins for rows that do not exist yet.
     """
     parts = values * weights
     if len(parts) < 2:
@@ -77,16 +77,16 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
 
 
 def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estimate:
-    """Predict the sum of a value over requests by a line through requests whose values are known.
+    """Predict the sum of a value over requests, by linear regression on other requests whose values are known.
 
     Args:
         sizes: Sizes of the known requests.
-        values: Values of these requests.
+        values: Values of the known requests.
         count: Number of requests to predict.
-        size: Sum of the sizes of these requests.
+        size: Sum of the sizes of the requests to predict.
 
     Returns:
-        The prediction, with the scatter of the known requests around the line.
+        The predicted sum. Its variance comes from the residuals of the known requests.
     """
     known = len(values)
     if count <= 0 or not sizes.sum():

@@ -1,4 +1,4 @@
-"""Model clients that record their calls for a plan, with and without asking an engine."""
+"""Model clients that record their calls for a plan: one calls engines, the other uses stored responses only."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 NOT_ASKED = "not_asked"
-"""The error of a request that the response store does not answer."""
+"""The error of a request that has no stored response."""
 
 _WIDTH = 384
-"""Width of the random vectors that stand in for an embedder that has not been opened; any width does."""
+"""Width of random vectors if no vector is stored, so that the width of the embedder is unknown. Any width works."""
 
 CALLS = pl.Schema(
     {
@@ -37,36 +37,36 @@ CALLS = pl.Schema(
         "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64, "took": pl.Float64,
     }
 )  # fmt: skip
-"""Schema of recorded calls, one line per call: its request with the stage; tokens; the class of the error; size of the
-request's text, in bytes; room, the tokens that the answer may have; and its share of the seconds of the batch."""
+"""Schema of recorded calls, one line per call. `size` is the length of the request's text in bytes; `room` is the
+maximum number of tokens of the answer; `took` is the call's part of the seconds that its batch took."""
 
 
 @dataclass(frozen=True)
 class EmbeddingBatch:
-    """The texts that one stage of an asset embedded in one go."""
+    """One call of `embed` by a stage of an asset."""
 
     stage: str
     spec: EmbedderSpec
     missing: tuple[str, ...]
-    """Distinct texts that were not in the response store."""
+    """Distinct texts whose vectors were not in the response store."""
     seconds: float
 
 
 class ObservedInference(Inference):
-    """A model client that records its calls."""
+    """A model client that calls engines and records its calls."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._recorded: list[pl.DataFrame] = []
         self.specs: dict[str, Answering] = {}
-        """The models that were asked, by `weights_id`."""
+        """The settings of the models that were called, by `weights_id`."""
         self.embedded: list[EmbeddingBatch] = []
         self.opening = 0.0
-        """Seconds it took to open engines."""
+        """Seconds that opening the engines took."""
 
     @property
     def calls(self) -> pl.DataFrame:
-        """All calls, of schema `CALLS`."""
+        """All recorded calls, of schema `CALLS`."""
         return pl.concat([pl.DataFrame(schema=CALLS), *self._recorded])
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
@@ -103,23 +103,23 @@ class ObservedInference(Inference):
         return vectors
 
     def _look_up(self, spec: EmbedderSpec, texts: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str]]:
-        """Return the stored vectors of texts, and the other texts by key."""
+        """Return the stored vectors of texts, and the texts without a stored vector, by request key."""
         by_key = {request_key(spec.weights_id, EmbedRequest(text)): text for text in texts}
         stored = self._store.get("embed", spec.weights_id, list(by_key))
         held = set(stored["key"])
         return stored, {key: text for key, text in by_key.items() if key not in held}
 
     def _open(self, engine: AbstractContextManager[Any]) -> None:
-        """Open an engine, which the pool keeps open for the calls that follow."""
+        """Open an engine and add the duration to `opening`. The pool keeps the engine open for later calls."""
         began = time.monotonic()
         with engine:
             self.opening += time.monotonic() - began
 
 
 class StoredInference(ObservedInference):
-    """A model client that answers from the response store alone and adds nothing to it.
+    """A model client that reads the response store, calls no engine and stores nothing.
 
-    A request without a stored response gets the error `not_asked`, a text without a stored vector gets a random one.
+    A request without a stored response gets the error `not_asked`. A text without a stored vector gets a random vector.
     """
 
     def _ask_engine(
@@ -131,11 +131,11 @@ class StoredInference(ObservedInference):
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
-        """Open an embedder to which every word is unknown: bulk embedding is no model call, so a plan leaves it out."""
+        """Yield a `BlindEmbedder`. Bulk embedding makes no model calls, so a plan leaves it out."""
         yield BlindEmbedder()
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Return the stored vectors, and random ones for the other texts: a random vector is close to no other."""
+        """Return stored vectors, and random vectors for the other texts. A random vector is close to no other."""
         import numpy as np
 
         stored, missing = self._look_up(spec, texts)
@@ -156,18 +156,18 @@ class StoredInference(ObservedInference):
 
 
 class BlindEmbedder:
-    """An embedder to which every word is unknown, so that its vectors are never used."""
+    """An embedder that reports every token as unknown, so that callers never use its vectors."""
 
     width = 1
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray":
-        """Return a vector of one number per text."""
+        """Return an array of ones of shape (texts, 1)."""
         import numpy as np
 
         return np.ones((len(texts), 1), np.float32)
 
     def read(self, texts: Sequence[str]) -> Reading:
-        """Report every text as uncut and unknown."""
+        """Report that no text is cut and that all tokens are unknown."""
         import numpy as np
 
         return Reading(np.zeros(len(texts), bool), np.ones(len(texts), np.float32))

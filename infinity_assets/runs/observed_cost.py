@@ -1,4 +1,4 @@
-"""Actual model calls, tokens and seconds of each asset since a plan was made."""
+"""Actual model calls, tokens and seconds since a plan was made, per asset."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,17 +11,17 @@ from infinity_assets.catalog.views import connect
 
 
 def actual_usage(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the actual usage of the plan's assets that have been materialized since.
+    """Return the actual usage of a plan's assets in the materializations since the plan was made.
 
-    A call counts if a run made it after the plan, or found it in the response store because the plan's sample had made
-    it. Seconds are those of the materializations, without the sample.
+    A call counts if a run made it, or if the plan's sample had made it and a run used the stored response. Seconds are
+    the duration of the materializations; the time of the sample is not included.
 
     Args:
         data: The data folder.
         plan: The parsed output of `infinity plan --json`.
 
     Returns:
-        One line per asset: asset, calls, prompt_tokens, completion_tokens, seconds.
+        One line per asset of the plan: asset, calls, prompt_tokens, completion_tokens, seconds (null if not made).
     """
     asked = pl.DataFrame(
         {"request_key": [key for asset in plan["assets"] for key in asset["asked"]]}, schema={"request_key": pl.String}

@@ -1,4 +1,4 @@
-"""Tables, sentences and JSON of a plan."""
+"""A plan as tables and sentences for the terminal, and as JSON."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ _COUNTS = ("to_make", "prompt_tokens", "completion_tokens")
 
 
 def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = number) -> str:
-    """Return the value and, on a second line, its range if there is one."""
+    """Return the value of an estimate and, on a second line, its 90 % interval unless both ends look the same."""
     if estimate is None:
         return "?"
     low, high = show(estimate.low), show(estimate.high)
@@ -26,13 +26,13 @@ def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = num
 
 
 def _between(low: str, high: str) -> str:
-    """Return a range such as `1.2-3.4k` or `8-12 min`, with a common unit written once."""
+    """Return a range such as `1.2-3.4k` or `8-12 min`. A unit that both ends share is written once."""
     one, other = (text.lstrip("0123456789.,") for text in (low, high))
     return f"{low.removesuffix(one) if one == other else low}-{high}"
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return the table of a plan: one line per asset with 90 % ranges, and the totals."""
+    """Return the table of a plan: one line per asset with 90 % intervals, and a line of totals."""
     basis = "the response store alone" if plan.offline else f"a sample of {plan.sample} rows per asset"
     sums = totals(plan.assets)
     priced = sums["cost"] is None or sums["cost"].value > 0
@@ -88,7 +88,7 @@ def summary(plan: Plan) -> Iterator[str]:
 
 
 def totals(assets: Sequence[AssetPlan]) -> dict[str, Any]:
-    """Return the sums over all assets. A sum is None if one of its parts is None."""
+    """Return the sum of each number over all assets; `None` if the number of one asset is `None`."""
 
     def add(name: str) -> float | None:
         parts = [getattr(asset, name) for asset in assets]
@@ -99,7 +99,7 @@ def totals(assets: Sequence[AssetPlan]) -> dict[str, Any]:
 
 
 def recompute_lines(plan: Plan) -> Iterator[str]:
-    """Yield why assets would be materialized: a line per asset and reason, with the number of partitions concerned."""
+    """Yield the reasons to materialize: one line per asset and reason, with its partition or number of partitions."""
     for asset, partitions in plan.reasons.items():
         by_reason: dict[str, list[str]] = {}
         for partition, reasons in partitions.items():
@@ -111,12 +111,12 @@ def recompute_lines(plan: Plan) -> Iterator[str]:
 
 
 def _without_partition(reason: str, partition: str) -> str:
-    """Return a reason without the partition's name, so that it is equal for all partitions."""
+    """Return a reason without the name of the partition, so that equal reasons of several partitions can be grouped."""
     return reason.replace(f" ({partition})", "")
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON. An estimate becomes an object with value, low and high (90 % interval)."""
+    """Return a plan as JSON. An estimate becomes an object: value, low and high, the ends of the 90 % interval."""
 
     def describe_asset(asset: AssetPlan) -> dict[str, Any]:
         numbers = ("asset", "partitions", "rows", "calls", "stored", *_COUNTS, "seconds", "cost")
@@ -163,7 +163,7 @@ def _as_json(value: Any) -> Any:
 
 
 def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
-    """Return the table that compares a plan with the actual usage, with the excess of the plan in percent.
+    """Return the table of planned and actual usage, with the percentage by which the plan was too high.
 
     Args:
         plan: The result of `as_json`.

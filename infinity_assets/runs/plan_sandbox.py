@@ -1,4 +1,4 @@
-"""The lake of a plan: links to the real lake, and the results of a sample in place of outdated partitions."""
+"""The temporary lake of a plan. It links to the real lake; results of the plan replace outdated partitions."""
 
 import shutil
 import time
@@ -13,15 +13,15 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
-    """Mirror a lake in an empty folder.
+    """Fill an empty folder with links to a lake, and return it as a lake.
 
     The mirror links to the rows, manifests, annotations, trained weights, label overrides and vocabularies. The
-    fingerprints of source files are copied, because a plan writes them.
+    fingerprints of source files are copied, because a plan changes them.
 
     Args:
         lake: The real lake.
         folder: The empty folder.
-        trained: Assets that train a model.
+        trained: Names of the assets that train a model.
     """
     linked = [
         *lake.rows.glob("*/*.parquet"),
@@ -41,31 +41,31 @@ def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
 
 
 def forget(mirror: Lake, asset: str, partitions: Iterable[str]) -> None:
-    """Remove the rows and manifests of partitions from the mirror, but not the files that they link to."""
+    """Remove the rows and manifests of partitions from the mirror. The files in the real lake stay."""
     for partition in partitions:
         for file in (mirror.rows_file(asset, partition), mirror.manifest_file(asset, partition)):
             file.unlink(missing_ok=True)
 
 
 def replace_rows(mirror: Lake, key: StepKey, outcome: Outcome) -> None:
-    """Replace the link to a partition by an outcome."""
+    """Write an outcome into the mirror, in place of the link to the real partition."""
     forget(mirror, key.asset, [key.partition])
     mirror.commit(key, outcome, "plan", time.time())
 
 
 def rows_of(outcomes: Iterable[Outcome]) -> pl.DataFrame:
-    """Return the rows of all outcomes."""
+    """Return the rows of all outcomes in one frame."""
     return pl.concat([outcome.rows.lazy().collect() for outcome in outcomes])
 
 
 def describe_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the features of rows by which a sample is drawn and extrapolated.
+    """Return the columns of rows that the planner needs to draw a sample and to find similar rows.
 
     Args:
-        rows: A frame with the column `messages`, or one of seeds or labels with their text in the column `seed`.
+        rows: Rows with `messages`, or seeds or labels with their text in the column `seed`.
 
     Returns:
-        row_id; source, kind, language and operation as far as the rows have them; length, in bytes.
+        row_id; those of source, kind, language and operation that the rows have; length of the text, in bytes.
     """
     text = pl.col("seed")
     if "messages" in rows.columns:
@@ -75,7 +75,7 @@ def describe_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def replace_unanswered(outcome: Outcome, unanswered: pl.DataFrame, asked: Outcome | None) -> Outcome:
-    """Return an outcome without the unanswered rows and their children, but with the rows and edges of the sample."""
+    """Return an outcome without the unanswered rows and their children, plus the rows and edges of the sample."""
     removed = unanswered["row_id"]
     children = outcome.edges.filter(pl.col("parent_id").is_in(removed.implode()))["child_id"]
     removed = pl.concat([removed, children])
@@ -87,7 +87,7 @@ def replace_unanswered(outcome: Outcome, unanswered: pl.DataFrame, asked: Outcom
 
 
 def pair_with_parents(outcome: Outcome) -> pl.DataFrame:
-    """Return each row of an outcome with its parent, or with itself if it has no parent: row_id, parent."""
+    """Return row_id and parent of each row of an outcome. A row without a parent is its own parent."""
     rows = outcome.rows.lazy().select("row_id").collect()
     parents = outcome.edges.select(row_id="child_id", parent="parent_id").unique("row_id", keep="first")
     return rows.join(parents, on="row_id", how="left", maintain_order="left").with_columns(
@@ -98,13 +98,13 @@ def pair_with_parents(outcome: Outcome) -> pl.DataFrame:
 def fill_from_sample(
     outcomes: Mapping[str, Outcome], asked: Iterable[Outcome], sampled: pl.DataFrame, unanswered: pl.DataFrame
 ) -> dict[str, Outcome]:
-    """Fill the missing scores of tables: a row without an answer gets the line of the most similar sampled row.
+    """Fill in missing scores: a row without an answer gets the scores of the most similar sampled row.
 
     Args:
-        outcomes: The tables by partition, before the sample.
-        asked: The tables with the answers for the sampled rows.
-        sampled: The sampled rows, as `describe_rows` returns them.
-        unanswered: All rows without an answer, in the same form.
+        outcomes: The tables of scores by partition, made from stored responses alone.
+        asked: The tables of scores of the sampled rows.
+        sampled: The sampled rows, from `describe_rows`.
+        unanswered: All rows without an answer, from `describe_rows`.
 
     Returns:
         The filled tables, by partition.

@@ -1,14 +1,13 @@
-"""Planner of a run: executes the assets' own functions on a sample, in a temporary lake.
+"""Planner of a run: it executes the functions of the assets on a sample of rows, in a temporary lake.
 
-For every asset that would be materialized, in the order of the graph:
+The planner takes these steps for every asset that would be materialized, in the order of the graph:
 
-1. Its function runs with answers from the response store alone. This builds the requests and counts the stored ones,
-   without a call.
-2. If answers are missing, its function runs on a sample of the rows that lack one. These calls are made and stored, so
-   that the run that follows finds them. All other rows are estimated from the sample (`runs/projection.py`).
-3. Its rows go to the temporary lake, beside links to the assets that are up to date, where the next asset reads them.
-   In a table of scores, a row without an answer gets the line of the most similar sampled row, so that seeds and F are
-   selected from a whole pool and with their caps.
+1. It executes the asset's function with stored responses alone. This builds the requests without a model call.
+2. If responses are missing, it executes the function again, on a sample of the rows that lack one. The calls for these
+   rows are made and stored, so the next run reuses them. `runs/projection.py` estimates the calls for the other rows.
+3. It writes the rows to the temporary lake, where the next asset reads them. Assets that are up to date are linked.
+   In a table of scores, a row without an answer gets the scores of the most similar sampled row, so that seeds and
+   InfInstruct-F are selected from the whole pool.
 
 The real lake is not changed.
 """
@@ -64,14 +63,14 @@ _Reasons = dict[str, dict[str, tuple[Reason, ...]]]
 
 @dataclass(frozen=True)
 class PlannedStep(Step):
-    """A step that records its model calls and sends only some rows to models."""
+    """A step whose model calls are recorded and can be limited to a sample of rows."""
 
     trains: bool = False
     observed: ObservedInference | None = None
     choose: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
 
     def sampled(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that `choose` selects."""
+        """Return the rows that `choose` selects for model calls."""
         return self.choose(rows)
 
     def inference(self) -> ObservedInference:
@@ -82,15 +81,15 @@ class PlannedStep(Step):
 
 @dataclass
 class _Pass:
-    """One pass over the partitions of an asset."""
+    """One execution of an asset's function on some of its partitions."""
 
     models: ObservedInference
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
-    """The rows that went to the asset's models, by partition, in the form of `describe_rows`."""
+    """The rows that went to the asset's models, from `describe_rows`, by partition."""
     seconds: float = 0.0
     bytes: int = 0
-    """Growth of the response store, without vectors."""
+    """Bytes by which the response store grew, without vectors."""
 
     @property
     def all_rows(self) -> pl.DataFrame:
@@ -99,7 +98,7 @@ class _Pass:
 
     @property
     def paid(self) -> pl.DataFrame:
-        """The calls that the response store did not answer."""
+        """The calls without a stored response."""
         return self.models.calls.filter(~pl.col("cached"))
 
 
@@ -107,9 +106,11 @@ class Planner:
     """Planner of the next run of a data folder.
 
     Args:
-        data: The data folder; the pool and the settings are those in force.
-        size: Rows of the sample, per asset.
-        offline: Whether to make no call and use stored responses only.
+        data: The data folder.
+        pool: The pool.
+        settings: The settings.
+        size: Number of sampled rows per asset.
+        offline: True: make no model calls and use stored responses only.
         engines: The engines; by default those of the models folder.
     """
 
@@ -130,15 +131,15 @@ class Planner:
         self._responses = ResponseStore(data / "responses")
         self._models = Models(engines or EnginePool(models_dir()))
         self._weights = pl.DataFrame(schema=_WEIGHTS)
-        self._rows: dict[str, Estimate] = {}  # estimated rows, by asset
-        self._guessed: set[str] = set()  # assets whose rows are not the rows of the run itself
-        self._unknown: set[str] = set()  # assets whose rows cannot be estimated
-        self._hollow: set[str] = set()  # assets whose rows lack the answers of models
+        self._rows: dict[str, Estimate] = {}  # estimated number of rows, by asset
+        self._guessed: set[str] = set()  # assets whose rows here are not exactly those that a run would make
+        self._unknown: set[str] = set()  # assets whose number of rows cannot be estimated
+        self._hollow: set[str] = set()  # assets whose rows lack model answers
         self._paid = pl.DataFrame(schema=CALLS)
         self._opening = 0.0
 
     def make(self, until: str | None = None) -> Plan:
-        """Make the plan of all assets, or of those that `until` needs."""
+        """Make the plan of all assets, or of the asset `until` and those upstream of it."""
         made_at = datetime.now(UTC)
         order = needed_by(until)
         with self._lake.scratch() as folder:
@@ -210,9 +211,9 @@ class Planner:
     # --- cost ---------------------------------------------------------------------------------------------------------
 
     def _plan(self, registered: Registered, partitions: list[str]) -> AssetPlan | None:
-        """Plan an asset, and put its rows into the temporary lake; None if it is not tried out."""
+        """Plan an asset and put its rows into the temporary lake. Return `None` if the asset is not executed."""
         asset = registered.asset
-        if registered.trains and not self._mirror.partitions(asset):  # downstream assets work without trained weights
+        if registered.trains and not self._mirror.partitions(asset):  # downstream assets need its rows
             replace_rows(self._mirror, _key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
         if registered.trains or not registered.is_planned:
             return None
@@ -222,7 +223,7 @@ class Planner:
             self._unknown.add(asset)
             return unknown
         same = [name for name in inputs if registered.reads_same_partition(name)]
-        # A source that has not been read yet has no rows to plan with.
+        # The partition of a source that has not been read has no rows to plan with.
         partitions = [part for part in partitions if all(self._mirror.manifest(name, part) for name in same)]
         if not partitions:
             return None
@@ -240,7 +241,7 @@ class Planner:
         if asked:
             sampled = asked.all_rows.select("row_id").join(unanswered, on="row_id", maintain_order="left")
             sampled = sampled.select("row_id", weight=pl.col("weight") * (unanswered.height / sampled.height))
-        # The rows that go to an asset's models come from the first asset that it reads.
+        # The rows that go to the models are those of the first input.
         real = not inputs or inputs[0] not in self._guessed
         source_rows = Estimate(1.0) if real else self._rows[inputs[0]]
         self._commit(registered, looked, asked, population, unanswered, sampled, source_rows)
@@ -264,7 +265,7 @@ class Planner:
         )  # fmt: skip
 
     def _earlier_calls(self, asset: str) -> pl.DataFrame:
-        """Return the calls of earlier runs, which only an offline plan needs: prompt, model, completion_tokens."""
+        """Return prompt, model and completion_tokens of calls of earlier runs; no lines unless the plan is offline."""
         files = list((self._lake.catalog / "generations" / asset).rglob("*.parquet")) if self._offline else []
         columns = {"prompt": pl.String, "model": pl.String, "completion_tokens": pl.Int64}
         empty = pl.LazyFrame(schema=columns)
@@ -283,7 +284,7 @@ class Planner:
         client: type[ObservedInference],
         choose: Mapping[str, pl.DataFrame] | None = None,
     ) -> _Pass:
-        """Run the asset's function on partitions, with all rows or with the rows in `choose`."""
+        """Execute the asset's function on partitions, with model calls for all rows or for those in `choose`."""
         models = client(self._responses, self._models.engines, show_calls, retries=self._settings.calls.retries)
         run = _Pass(models)
         began = time.monotonic()
@@ -310,10 +311,10 @@ class Planner:
         return int(self._responses.sizes().filter(pl.col("kind") != "embed")["bytes"].sum())
 
     def _ask(self, registered: Registered, looked: _Pass, unanswered: pl.DataFrame) -> _Pass:
-        """Run the asset's function on a sample of the unanswered rows.
+        """Execute the asset's function on a sample of the unanswered rows.
 
-        A shard is a sample by row id, so the sample is taken from the first shards that hold enough rows: then as many
-        requests as possible are in flight together. Of an asset by source, every source gets its share.
+        Each shard is a random part of the rows, so the sample is taken from the first shards: few shards make large
+        batches of requests. If the partitions of the asset are sources, every source is sampled in proportion.
         """
         choose: dict[str, pl.DataFrame] = {}
         left = self._size
@@ -330,8 +331,8 @@ class Planner:
         return asked
 
     def _embedding(self, looked: _Pass, asked: _Pass | None, sampled: pl.DataFrame) -> tuple[int, float | None]:
-        """Return the number of texts to embed, and the seconds that this takes."""
-        if looked.rows:  # the embedded texts are answers
+        """Return the number of texts to embed, and the seconds that this takes (`None` if offline)."""
+        if looked.rows:  # the texts to embed are answers of models, so their number is estimated from the sample
             if not asked:
                 return 0, 0.0
             factor = float(sampled["weight"].sum()) / sampled.height
@@ -375,10 +376,10 @@ class Planner:
         sampled: pl.DataFrame,
         source_rows: Estimate,
     ) -> None:
-        """Put the asset's rows into the temporary lake, as far as they are known, and estimate their number."""
+        """Write the known rows of an asset to the temporary lake, and estimate the number of all its rows."""
         asset, outcomes = registered.asset, looked.outcomes
         scores = not next(iter(outcomes.values())).counted
-        if unanswered.height and not asked:  # offline: use the last materialization
+        if unanswered.height and not asked:  # offline: use the rows of the last materialization
             if scores:
                 self._hollow.add(asset)
             elif self._mirror.partitions(asset):
@@ -395,7 +396,7 @@ class Planner:
         elif asked and "row_id" in rows_of(asked.outcomes.values()).columns:
             outcomes = fill_from_sample(outcomes, asked.outcomes.values(), asked.all_rows, unanswered)
         elif asked:
-            outcomes = asked.outcomes  # a table of another grain, such as a score per benchmark
+            outcomes = asked.outcomes  # a table whose grain is not the row, such as one score per benchmark
         for partition, outcome in outcomes.items():
             replace_rows(self._mirror, _key(registered, partition), outcome)
         rows = rows_of(outcomes.values())

@@ -1,4 +1,4 @@
-"""Projection of an asset's calls, tokens, duration and cost from stored responses and a sample."""
+"""Estimates of an asset's calls, tokens, duration and cost, from stored responses and the calls of a sample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,49 +13,49 @@ from infinity_assets.runs.plan import Stage
 from infinity_assets.settings.models import ModelSpec
 
 _BYTES_PER_TOKEN = 3.5
-"""Bytes of text per token, where no answer tells; 2.9 to 3.4 with the embedded models on the sample sources."""
+"""Assumed bytes of text per prompt token if there is no answer to measure; the embedded models have 2.9 to 3.4."""
 
 _LACKING = pl.col("error").fill_null("") == NOT_ASKED
 
 _Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
-"""Calls, calls to make, and the prompt and completion tokens of the calls to make."""
+"""The number of all calls and of the calls to make; prompt tokens and completion tokens of the calls to make."""
 
 
 @dataclass(frozen=True)
 class KnownCalls:
-    """The calls of an asset as far as they are known. Calls are of schema `CALLS`."""
+    """The known calls of an asset. Frames of calls have the schema `CALLS` unless their columns are listed."""
 
     looked: pl.DataFrame
-    """All calls that can be built from stored responses alone."""
+    """All calls whose requests could be built from stored responses alone."""
     asked: pl.DataFrame
     """The calls of the sample."""
     paid: pl.DataFrame
-    """The calls that samples have made for this plan so far, of all assets."""
+    """The calls that the samples of all assets have made so far for this plan."""
     specs: Mapping[str, Answering]
-    """The models, by `weights_id`."""
+    """The settings of the models, by `weights_id`."""
     population: pl.DataFrame
-    """The rows that go to models, and the number of rows of the run that each stands for: row_id, weight."""
+    """The rows that go to models: row_id, weight (the number of rows of the run that it stands for)."""
     unanswered: pl.DataFrame
-    """The rows of the population without an answer: row_id."""
+    """The rows of the population that lack an answer: row_id, among other columns."""
     sampled: pl.DataFrame
-    """The sampled rows, and the number of unanswered rows that each stands for: row_id, weight."""
+    """The sampled rows: row_id, weight (the number of unanswered rows that it stands for)."""
     real: bool
-    """True if the rows are the rows of the run itself."""
+    """True if the population is exactly the rows that the run will have."""
     rows: Estimate
-    """The estimated number of rows; 1 without error if it is known exactly."""
+    """The estimated number of rows, for its relative error; 1 without error if the number is known exactly."""
     before: pl.DataFrame
     """Calls of earlier runs: prompt, model, completion_tokens."""
 
 
 def project(known: KnownCalls) -> list[Stage]:
-    """Project the calls of an asset, by prompt and model. Calls that repeat an unusable answer are apart."""
+    """Estimate the calls of an asset: one stage per prompt and model. Retries of unusable answers are other stages."""
     again = (pl.col("attempt") > 0).alias("again")
     looked, asked = known.looked.with_columns(again), known.asked.with_columns(again)
     groups = pl.concat([looked, asked]).select("kind", "model", "stage", "prompt", "again").unique(maintain_order=True)
     stages = []
     for group in groups.iter_rows(named=True):
         stored, sampled = looked.filter(**group), asked.filter(**group)
-        # If stored responses alone led to every request of the sample, they led to all requests.
+        # If stored responses alone led to every request of the sample, then they led to all requests of the run.
         if sampled.join(stored, on="key", how="anti").is_empty():
             of_stage = {name: group[name] for name in ("kind", "model", "stage")}
             counts = _count(known, stored, sampled, pl.concat([looked, asked]).filter(**of_stage))
@@ -73,9 +73,9 @@ def project(known: KnownCalls) -> list[Stage]:
 
 
 def _count(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame, of_stage: pl.DataFrame) -> _Counts:
-    """Count calls whose requests are all known, and predict their tokens from their sizes.
+    """Count calls whose requests are all known, and predict their tokens from the sizes of the requests.
 
-    A prompt without an answer is taken to have answers like the other prompts of its stage.
+    If no call of the prompt has been answered, the prediction uses the other prompts of its stage.
     """
     weight = _rows_per_call(known, stored)
     fresh = stored.filter(_LACKING).unique("key")
@@ -103,7 +103,7 @@ def _count(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame, of_st
 
 
 def _written(known: KnownCalls, fresh: pl.DataFrame, weight: float) -> Estimate | None:
-    """Estimate completion tokens without an answer to learn from: those of the prompt in earlier runs, else None."""
+    """Estimate completion tokens if no call was answered: the token limit if it is 0 or 1, else as in earlier runs."""
     count = fresh.height * weight
     if fresh["room"].max() in (0, 1):
         return Estimate(count * float(fresh["room"][0]))
@@ -113,7 +113,7 @@ def _written(known: KnownCalls, fresh: pl.DataFrame, weight: float) -> Estimate 
 
 
 def _expand(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame) -> _Counts:
-    """Estimate calls whose requests depend on answers, from the calls of the sampled rows."""
+    """Estimate the number and tokens of calls whose requests depend on answers, from the calls of the sampled rows."""
     share = known.sampled.height / known.unanswered.height if known.real else 0.0
 
     def estimate_total(values: pl.Expr) -> Estimate:
@@ -132,7 +132,7 @@ def _expand(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame) -> _
 
 
 def _rows_per_call(known: KnownCalls, calls: pl.DataFrame) -> float:
-    """Return the number of calls of the run that each of these calls stands for: more than 1 for sampled rows."""
+    """Return the average number of calls of the run that a call stands for: above 1 if its row was sampled upstream."""
     weights = calls.select("row_id").join(known.population, on="row_id", how="left")["weight"].fill_null(1.0)
     return float(weights.sum()) / calls.height if calls.height else 1.0
 
@@ -140,7 +140,7 @@ def _rows_per_call(known: KnownCalls, calls: pl.DataFrame) -> float:
 def _seconds(
     paid: pl.DataFrame, spec: Answering, stage: str, read: Estimate | None, written: Estimate | None
 ) -> Estimate | None:
-    """Return the seconds of calls by the speed in the settings, else by the calls of the stage, else of the model."""
+    """Estimate the seconds of calls from the speed in the settings, or else from calls of the stage or the model."""
     tokens = total([read, written])
     if read is None or written is None or tokens is None:
         return None

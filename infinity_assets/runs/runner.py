@@ -1,4 +1,4 @@
-"""Runs of the graph in this process, for `infinity run`: register the sources, then execute the two jobs in order."""
+"""Materialization of the graph in this process, for `infinity run`."""
 
 import os
 import re
@@ -31,11 +31,11 @@ class Fault:
     sentence: str
     trace: str
     stopped: bool = False
-    """True if the run stopped because the budget was spent."""
+    """True if the run stopped because its budget was spent."""
 
 
 class Runner:
-    """One data folder and the Dagster instance that records its runs, by default the one of `dagster_home`."""
+    """Runner of the graph on one data folder. Its Dagster instance is by default the one in `dagster_home`."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class Runner:
         self._definitions = definitions
 
     def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
-        """Materialize the graph.
+        """Register the sources, then materialize the graph: the job `ingest_sources` first, `build_sets` second.
 
         Args:
-            until: Materialize only this asset and what is upstream of it.
-            force: Whether partitions that are up to date are materialized again.
-            budget: Limit on model calls; by default the limit of the settings.
+            until: Materialize only this asset and the assets upstream of it.
+            force: True: materialize partitions again even if they are up to date.
+            budget: Limits on model calls; by default those of the settings.
 
         Returns:
-            The failures; empty if all went well.
+            The failures; an empty list if the run succeeded.
 
         Raises:
             InfinityError: There is no asset `until`.
@@ -74,12 +74,12 @@ class Runner:
         allowed = budget or Settings().calls
         tokens, cost = 0, 0.0
         wanted = _needed(definitions, until)
-        os.environ["INFINITY_DATA"] = str(self._data)  # read by the assets, in this process and its children
+        os.environ["INFINITY_DATA"] = str(self._data)  # assets read it, in this process and its child processes
         with self._open_instance() as instance, use_reporter(self._reporter):
             lake = Lake(self._data)
-            state = sources_state(self._pool)  # taken before the run, so that a change during the run is noticed
+            state = sources_state(self._pool)  # read before the run, so that a change during the run is noticed
             register_sources(instance, self._pool, lake)
-            # Assets that left the graph (a later round, after the number of rounds was lowered) must not be counted.
+            # Assets that left the graph must not be counted: those of later rounds, if `chat.rounds` was lowered.
             for asset in lake.assets() - {
                 key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
             }:
@@ -129,16 +129,16 @@ class Runner:
 
 @cache
 def _definitions() -> dg.Definitions:
-    """Return the definitions, loaded once per process: Dagster takes half a second to load them."""
+    """Return the definitions. They are loaded once per process, because Dagster needs half a second for it."""
     from infinity_assets.definitions import defs
 
     return defs()
 
 
 def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[str]) -> list[Expected]:
-    """Return the assets of a run with their expected duration.
+    """Return the assets of a run with their expected durations.
 
-    The duration is taken from the last materialization, or from one on the sample sources.
+    A duration comes from the last materialization or, on a first run, from one on the sample sources.
     """
     from infinity_assets.defs.registry import REGISTERED
 
@@ -154,15 +154,15 @@ def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[s
 
 
 def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | None]:
-    """Return the configuration of the models resource with the rest of a budget, above 0 because no budget can be 0."""
+    """Return the configuration of the models resource with the unspent budget, above 0 because 0 is not valid."""
     left_tokens = None if allowed.budget_tokens is None else max(allowed.budget_tokens - tokens, 1)
     left_cost = None if allowed.budget_cost is None else max(allowed.budget_cost - cost, 1e-9)
-    # At the terminal the user repeats a failed run.
+    # No retries by Dagster: at the terminal the user repeats a failed run.
     return {"budget_tokens": left_tokens, "budget_cost": left_cost, "retries": 0}
 
 
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
-    """Return all assets, or the named one and what is upstream of it."""
+    """Return the keys of all assets, or of the asset `until` and those upstream of it."""
     graph = definitions.resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
     if until is None:
@@ -173,11 +173,11 @@ def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
 
 
 def dagster_home(data: Path) -> Path:
-    """Return the folder that configures the Dagster instance of a data folder.
+    """Return the folder of the dagster.yaml of the Dagster instance for a data folder.
 
-    It is DAGSTER_HOME if that is set; the working directory if it has a dagster.yaml and its `data` is the data folder;
-    else the data folder itself. The data folder then gets a dagster.yaml, which is rewritten if the folder was moved. A
-    dagster.yaml that this function did not write is left alone.
+    It is the variable DAGSTER_HOME if that is set. Otherwise it is the working directory, if that has a dagster.yaml
+    and its `data` is the data folder, or else the data folder itself. If the result is the data folder, a dagster.yaml
+    is written there, and again after the folder was moved. A dagster.yaml that the user wrote is not changed.
     """
     cwd = Path.cwd()
     ours = data == cwd / "data" and (cwd / "dagster.yaml").exists()
@@ -197,7 +197,7 @@ def _fault(event: dg.DagsterEvent) -> Fault:
     failure = event.step_failure_data
     error = failure.error
     trace = error.to_string() if error else ""
-    # An error of this project has the clearest message of the chain.
+    # In the chain of causes, the first error of this project has the clearest message.
     while error and error.cause and not re.match(r"infinity_assets[\w.]*\.\w+: ", error.message):
         error = error.cause
     asset = (event.step_key or "").removesuffix("_invariants")
