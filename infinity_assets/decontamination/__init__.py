@@ -1,1 +1,1 @@
-"""Decontamination: the rows that hold a benchmark item, and the evidence."""
+"""Decontamination: finds the rows that contain a benchmark item, with the evidence."""

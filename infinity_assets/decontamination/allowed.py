@@ -1,4 +1,4 @@
-"""The allow-list: texts so widely quoted that they are no evidence of a benchmark item in a row."""
+"""The allow-list: texts so widely quoted that a row with one of them is not evidence of contamination."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ import yaml
 from infinity_assets.errors import InfinityError
 
 SHIPPED = Path(__file__).with_name("allowed.yaml")
-"""The allow-list of this package."""
+"""The allow-list that the package ships."""
 
 ALLOWED = pl.Schema({"name": pl.String, "text": pl.String, "file": pl.String})
-"""An allowed text. Key: file, name, text."""
+"""Schema of the allowed texts, one per line. Key: file, name, text."""
 
 FILE = "allowed.yaml"
 """Name of the user's allow-list, in the folder of the benchmarks."""
 
 
 def read_allowed_texts(benchmarks: Path) -> pl.DataFrame:
-    """Return the shipped texts and the user's own, from the folder of the benchmarks, as `ALLOWED`.
+    """Return the allowed texts of the package and of the user's file in the folder of the benchmarks, as `ALLOWED`.
 
     Raises:
-        InfinityError: The user's file is not a mapping of names to texts.
+        InfinityError: The user's file is not YAML, or not a mapping of names to texts.
     """
     own = benchmarks / FILE
     return pl.concat([_read(file) for file in (SHIPPED, own) if file.is_file()])

@@ -1,19 +1,19 @@
-"""The gate: the rows that hold a benchmark item, the rule that finds each, and the evidence.
+"""The gate: finds the rows that contain a benchmark item, with the rule that each row meets and the evidence.
 
 There are three rules, each of which can be switched off (`settings.Decontamination`):
 
 | rule | a turn is a hit if |
 |---|---|
-| exact_prompt | its tokens are those of the item's question |
-| ngram | it shares a run of 13 tokens with a side of the item, 4 of them words (GPT-3, arXiv 2005.14165, appendix C) |
-| overlap | its runs of 8 tokens cover more than half of a side of the item (Tulu 3, arXiv 2411.15124, section 3.2) |
+| exact_prompt | its tokens equal those of the item's question |
+| ngram | it shares a run of 13 tokens with a part of the item, 4 of them words (GPT-3, arXiv 2005.14165, appendix C) |
+| overlap | its runs of 8 tokens cover more than half of a part of the item (Tulu 3, arXiv 2411.15124, section 3.2) |
 
-Tokens ignore case and punctuation; a CJK character is a token; the letters of options (`A)`, `(b)`, `C.`) are not. An
-item has two sides: its question, with the options or turns that follow it, and its answer. Each side is compared with
-each turn alone. The question is also looked for without the options or turns that follow it.
+Tokens ignore case and punctuation. A CJK character is a token; the letter of an answer option (`A)`, `(b)`) is not. An
+item has two parts: its question, with the options or turns that follow it, and its answer. Each part is compared with
+each turn separately. A question is also searched for without the options or turns that follow it.
 
-Texts are compared by 64-bit hashes of their tokens, and hits are confirmed on the tokens themselves: a collision costs
-time, not a row.
+Texts are compared by 64-bit hashes of their tokens, and hits are confirmed on the tokens themselves. A hash collision
+therefore costs time but never removes a row.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -40,21 +40,21 @@ MATCHES = pl.Schema(
         "share": pl.Float64,
     }
 )
-"""One line per hit of a rule, a row and an item. Key: row_id, item_id, part, side, rule."""
+"""Hits: one line per row, item, part of the item, role of the turn (`side`) and rule. Key: these five columns."""
 
 
 RULES = ("exact_prompt", "ngram", "overlap")
-"""The rules, the strongest evidence first."""
+"""The rules, from the strongest evidence to the weakest."""
 
 VERDICTS = ("removes", "reported", "excused")
-"""The consequences of a hit."""
+"""The possible consequences of a hit."""
 
 LINES_PER_ROW = 20
-"""Hits kept per row, the strongest first: a row that quotes the template of a benchmark shares it with hundreds of
-items."""
+"""Maximum number of hits that are kept per row, the strongest first. A row that quotes the template of a benchmark
+shares it with hundreds of items."""
 
 _CHUNK = 16 << 20
-"""Bytes of text compared at a time."""
+"""Number of bytes of text that are compared at a time."""
 
 
 _ORDER = (*(pl.col(name).replace_strict({value: place for place, value in enumerate(values)}, return_dtype=pl.Int8)
@@ -66,18 +66,18 @@ _HIT = ["row_id", "item_id", "part", "side", "rule"]
 
 
 def select_removals(matches: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows to be removed by matches (`MATCHES`), each with its strongest evidence, sorted by row id."""
+    """Return the rows that must be removed, each with its strongest match (`MATCHES`), sorted by row id."""
     removes = matches.filter(pl.col("verdict") == "removes").sort("row_id", *_ORDER)
     return removes.unique("row_id", keep="first", maintain_order=True)
 
 
 class Gate:
-    """Benchmark items, indexed for a rule.
+    """A search for benchmark items in rows.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
-        rule: The definition of a hit, and its consequences.
-        allowed: Widely quoted texts: a hit that depends on a stretch shared with one of them is excused.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts after the prompt) and `answer`.
+        rule: Settings that define a hit and its consequences.
+        allowed: Widely quoted texts. A hit that depends on a stretch of one of them is excused.
     """
 
     def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Iterable[str] = ()):
@@ -91,20 +91,20 @@ class Gate:
         self._index = Index(items, parts, self._shortest, rule.exact_words, list(allowed))
 
     def matches(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return all hits of rows (row_id, messages) on items, whatever their verdict.
+        """Return all hits in rows (columns row_id, messages), whatever their verdict.
 
         Returns:
-            Lines of schema `MATCHES`, at most `LINES_PER_ROW` per row, sorted by row id, the strongest first.
+            Lines of schema `MATCHES`, at most `LINES_PER_ROW` per row, sorted by row id and then by strength.
         """
         chunks = [self._match_turns(turns) for turns in self._turns(rows)] if self._index.parts.height else []
         return _bound(pl.concat([pl.DataFrame(schema=MATCHES), *chunks]))
 
     def hits(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows (row_id, messages) to be removed, as `select_removals` does."""
+        """Return the rows (columns row_id, messages) that must be removed, as `select_removals` does."""
         return select_removals(self.matches(rows))
 
     def _turns(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Yield the turns to be compared, a chunk at a time: row_id, turn, side, content."""
+        """Yield the turns to compare, in chunks: row_id, turn (index), side (role), content."""
         turn = pl.col("messages").struct
         listed = (
             rows.lazy()
@@ -135,7 +135,7 @@ class Gate:
         return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(MATCHES))
 
     def _find_exact(self, tokens: Tokens) -> pl.DataFrame:
-        """Return the turns that are a question, as `_HITS`."""
+        """Return the hits of the rule exact_prompt, as `_HITS`."""
         if not self._rule.exact:
             return pl.DataFrame(schema=_HITS)
         runs = self._index.find_equal(tokens)
@@ -143,7 +143,7 @@ class Gate:
         return _hits("exact_prompt", runs, np.ones(len(runs)), excused)
 
     def _find_shared(self, tokens: Tokens) -> pl.DataFrame:
-        """Return the turns that share runs with parts of items, as `_HITS`."""
+        """Return the hits of the rules ngram and overlap, as `_HITS`."""
         if not self._uses_runs:
             return pl.DataFrame(schema=_HITS)
         runs = self._index.find_runs(tokens)
@@ -167,11 +167,11 @@ class Gate:
     def _apply_rules(
         self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool
     ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
-        """Apply the rules to pairs of a turn and a part. For the arguments see `kernels.measure`.
+        """Apply the rules ngram and overlap to pairs of a turn and a part. `kernels.measure` describes the arguments.
 
         Returns:
-            The share of the part's tokens, or of its head's if that is higher; by rule, whether it fires and the longest
-            run that shows it.
+            The covered share of the part's tokens, or of its head's tokens if that is higher. By rule, a mask of the
+            pairs that are hits, and the index of the longest run that is evidence of each.
         """
         from infinity_assets.decontamination.kernels import measure
 
@@ -215,13 +215,13 @@ def _hits(rule: str, runs: np.ndarray, share: np.ndarray, excused: np.ndarray) -
 
 
 def _among(sides: Mapping[Part, Collection[str]]) -> pl.Expr:
-    """Return an expression that is true if the role of the turn is listed for the part of the item."""
+    """Return an expression that is true if `sides` lists the role of the turn for the part of the item."""
     return pl.any_horizontal(
         (pl.col("part") == part) & pl.col("side").is_in(list(roles)) for part, roles in sides.items()
     )
 
 
 def _bound(lines: pl.DataFrame) -> pl.DataFrame:
-    """Return the strongest line of each hit, and of these the strongest of each row."""
+    """Return the strongest line per key (`_HIT`), and of these the `LINES_PER_ROW` strongest of each row."""
     once = lines.sort("row_id", *_ORDER).unique(_HIT, keep="first", maintain_order=True)
     return once.filter(pl.int_range(pl.len()).over("row_id") < LINES_PER_ROW)

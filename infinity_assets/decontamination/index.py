@@ -1,4 +1,4 @@
-"""Benchmark items as token hashes, indexed to find shared runs fast. `kernels.py` defines parts, runs and pairs."""
+"""Index of benchmark items by token hashes, for a fast search of shared runs. `kernels.py` defines parts and runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from infinity_assets.rows.text import CJK
 from infinity_assets.rows.token_hashes import TokenHashes, hash_tokens, to_utf8
 
 _SPAN_CHARS = 300
-"""Most characters shown of a span."""
+"""Maximum number of characters of a quoted run."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Tokens:
 
     scan: TokenHashes
     data: np.ndarray
-    """The bytes of the texts, one text after another."""
+    """The texts as UTF-8 bytes, one after another."""
     where: np.ndarray
     """Offset of each text in `data`."""
 
@@ -42,7 +42,7 @@ class Tokens:
         return np.diff(self.scan.offsets)
 
     def spell(self, texts: np.ndarray, firsts: np.ndarray, lengths: np.ndarray) -> pl.Series:
-        """Return runs of tokens as text in lower case, one per run."""
+        """Return one text in lower case per run of tokens, given the text, first token and length of each run."""
         from pyarrow import LargeStringArray, py_buffer
 
         from infinity_assets.decontamination.kernels import spell
@@ -50,23 +50,23 @@ class Tokens:
         joined, begins = spell(self.data, self.where, texts, firsts, lengths, self.scan.starts, self.scan.ends)
         written = LargeStringArray.from_buffers(len(texts), py_buffer(begins), py_buffer(joined))
         lower = pl.Series(values=written, dtype=pl.String).str.to_lowercase()
-        # Letters whose lower case depends on their context, treated as in `hash_tokens`.
+        # The lower case of these letters depends on their context. `hash_tokens` treats them in the same way.
         return lower.str.replace_all("ς", "σ", literal=True).str.replace_all("i̇", "i", literal=True)
 
     def quote(self, text: int, first: int, length: int) -> str:
-        """Return a run as it stands in its text, cut if it is long."""
+        """Return a run of tokens verbatim, cut to `_SPAN_CHARS` characters."""
         begin = self.where[text]
         stretch = self.data[begin + self.scan.starts[first] : begin + self.scan.ends[first + length - 1]]
         return stretch[: 4 * _SPAN_CHARS].tobytes().decode(errors="ignore")[:_SPAN_CHARS]
 
 
 class Index:
-    """The parts of items: questions and answers.
+    """An index of the parts of items: questions and answers.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
-        parts, shortest: Parts to index, and the length in tokens of the shortest run that is found.
-        exact_words: Words of the shortest question that `find_equal` finds; two CJK characters count as a word.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts after the prompt) and `answer`.
+        parts, shortest: Names of the parts to index, and the length of the shortest run to find, in tokens.
+        exact_words: Minimum words of a question that `find_equal` finds; two CJK characters count as one word.
         allowed: Widely quoted texts.
     """
 
@@ -74,11 +74,11 @@ class Index:
         self, items: pl.DataFrame, parts: Sequence[str], shortest: int, exact_words: float, allowed: Sequence[str]
     ):
         self.parts = _parts(items).filter(pl.col("part").is_in(parts))
-        """Columns benchmark, item_id, part (question or answer), text, head (a question's prompt; else the text)."""
+        """One line per part: benchmark, item_id, part (question or answer), text, head (prompt alone, or answer)."""
         self._shortest, self._exact_words, self._allowed = shortest, exact_words, allowed
 
     def find_runs(self, tokens: Tokens) -> np.ndarray:
-        """Return the runs that texts share with parts, by text and part: text, part, start, at, length."""
+        """Return the runs that texts share with parts, sorted by text, part and `at`: text, part, start, at, length."""
         from infinity_assets.decontamination.kernels import find_shared_runs
 
         ours, theirs = self.tokens.scan, tokens.scan
@@ -87,12 +87,12 @@ class Index:
         return runs[np.lexsort((runs[:, 3], runs[:, 1], runs[:, 0]))]
 
     def confirm(self, runs: np.ndarray, tokens: Tokens) -> np.ndarray:
-        """Return a mask of the runs whose tokens are equal, and not only their hashes."""
+        """Return a mask of the runs whose tokens are equal, not only their hashes."""
         theirs = tokens.spell(runs[:, 0], runs[:, 2], runs[:, 4])
         return (theirs == self.tokens.spell(runs[:, 1], runs[:, 3], runs[:, 4])).to_numpy()
 
     def find_equal(self, tokens: Tokens) -> np.ndarray:
-        """Return the texts that equal a question, alone or with the texts that follow it, as runs."""
+        """Return a run for each text that equals a question, with or without the texts that follow it."""
         from infinity_assets.decontamination.kernels import hash_texts
 
         hashes, parts, lengths = self._whole
@@ -124,16 +124,16 @@ class Index:
 
     @cached_property
     def words_before(self) -> np.ndarray:
-        """Number of words before each token."""
+        """Number of words among the parts' tokens before each token (tokens + 1 entries)."""
         return np.concatenate([[0], np.cumsum(self.tokens.scan.wordy, dtype=np.int64)])
 
     @cached_property
     def allowed_until(self) -> np.ndarray:
-        """End of the run that each token shares with an allowed text; the token itself if there is no such run."""
+        """End of the run that each token shares with an allowed text; the token's own index if there is no such run."""
         until = np.arange(len(self.tokens.scan.hashes))
         if len(self._allowed):
             allowed = Tokens.from_texts(pl.Series(self._allowed, dtype=pl.String))
-            # An allowed text that is a whole question may be shorter than the shortest run.
+            # `find_equal` finds allowed texts that are a whole question, but shorter than the shortest run.
             for at, length in np.concatenate([self.find_runs(allowed), self.find_equal(allowed)])[:, 3:]:
                 stretch = until[at : at + length]
                 np.maximum(stretch, at + length, out=stretch)
@@ -145,7 +145,7 @@ class Index:
 
     @cached_property
     def _grams(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The arguments of `find_shared_runs` from `words` to `begins`."""
+        """The arguments `words` to `begins` of `find_shared_runs`."""
         from infinity_assets.decontamination.kernels import build_bit_filter, hash_grams
 
         hashes, places = hash_grams(self.tokens.scan.hashes, self.tokens.scan.offsets, self._shortest)
@@ -158,7 +158,7 @@ class Index:
 
     @cached_property
     def _whole(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hash, part and token count of each question and each head, sorted by hash."""
+        """Hashes, parts and token counts of the questions, with and without the texts that follow; sorted by hash."""
         from infinity_assets.decontamination.kernels import hash_texts
 
         entries = []
@@ -175,7 +175,7 @@ class Index:
 
 
 def _parts(items: pl.DataFrame) -> pl.DataFrame:
-    """Return the questions and the answers of the items, null as an empty text."""
+    """Return one line per question and one per answer; a missing text is empty."""
     for column, dtype in (("further", pl.List(pl.String)), ("answer", pl.String)):
         if column not in items.columns:
             items = items.with_columns(pl.lit(None, dtype=dtype).alias(column))

@@ -1,9 +1,9 @@
-"""Compiled search for shared runs of tokens (numba). Import it inside the calling function: numba takes most of a
-second to load.
+"""Compiled search (numba) for runs of tokens that texts share with benchmark items.
 
-A run is a stretch of tokens that stands in a text and in a part of an item and cannot be extended at either end. Tokens
-are 64-bit hashes. `text`, `start` and `length` locate a run, in tokens; `start` counts from the first token of all
-texts, `at` from the first token of all parts.
+Import this module inside the calling function, because numba takes most of a second to load. Tokens are 64-bit hashes.
+A part is the question or the answer of an item. A run is a stretch of tokens that occurs in a text and in a part and
+cannot be extended at either end. It is described by the indices of its text and part, its first token among the tokens
+of all texts (`start`) and among those of all parts (`at`), and its number of tokens (`length`).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ _ONE = np.uint64(1)
 
 @njit(nogil=True, cache=True)
 def _previous_character(data, begin, place):
-    """Return the character before a place, and where it begins; 0 at the start of the text."""
+    """Return the character before a byte offset (0 at the start of the text), and the offset of that character."""
     if place == begin:
         return 0, begin
     place -= 1
@@ -28,7 +28,7 @@ def _previous_character(data, begin, place):
 
 @njit(nogil=True, cache=True)
 def _is_option_letter(data, begin, stop, start, end):
-    """Return whether the token is an option letter, A to J: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]`; signs may be wide."""
+    """Return whether the token is an option letter, A to J: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]`, also full-width."""
     if end - start != 1 or end >= stop:
         return False
     letter = data[start] | 0x20
@@ -52,7 +52,7 @@ def _is_option_letter(data, begin, stop, start, end):
 
 @njit(nogil=True, cache=True)
 def drop_option_letters(data, where, hashes, offsets, starts, ends, wordy):
-    """Drop option letters from the tokens, in place, and return the new offsets of the texts."""
+    """Drop option letters from the arrays of tokens, in place, and return the new index of each text's first token."""
     kept = np.zeros_like(offsets)
     n = 0
     for text in range(len(offsets) - 1):
@@ -69,7 +69,7 @@ def drop_option_letters(data, where, hashes, offsets, starts, ends, wordy):
 
 @njit(nogil=True, cache=True)
 def hash_texts(hashes, offsets):
-    """Return a hash of all tokens of each text, in order."""
+    """Return one hash per text, of all its tokens in order."""
     result = np.empty(len(offsets) - 1, np.uint64)
     for text in range(len(result)):
         h = np.uint64(offsets[text + 1] - offsets[text])
@@ -81,7 +81,7 @@ def hash_texts(hashes, offsets):
 
 @njit(nogil=True, cache=True)
 def _is_repetitive(hashes, first, n):
-    """Return whether a run of six or more tokens only repeats one, two or three of them."""
+    """Return whether a run has six or more tokens and only repeats its first one, two or three tokens."""
     if n < 6:
         return False
     for period in range(1, 4):
@@ -95,9 +95,9 @@ def _is_repetitive(hashes, first, n):
 
 @njit(nogil=True, cache=True)
 def hash_grams(hashes, offsets, n):
-    """Return the hash and the place of every run of n tokens within a text, except repetitive runs.
+    """Return the hash and the first token of every n consecutive tokens within a text, unless they are repetitive.
 
-    A text of zeros and a table of zeros would share as many repetitive runs as the product of their lengths.
+    The runs of repetitive tokens multiply: two tables of zeros would share as many as the product of their sizes.
     """
     most = 0
     for text in range(len(offsets) - 1):
@@ -123,7 +123,7 @@ def hash_grams(hashes, offsets, n):
 
 @njit(nogil=True, cache=True)
 def build_bit_filter(keys, bits):
-    """Return a bit filter of the keys: a hash whose bit is not set is not a key."""
+    """Return a bit filter of 2^bits bits: a hash whose bit is not set is not one of the keys."""
     words = np.zeros(1 << (bits - 6), np.uint64)
     for key in keys:
         bit = key >> np.uint64(64 - bits)
@@ -135,19 +135,19 @@ def build_bit_filter(keys, bits):
 def find_shared_runs(
     hashes, offsets, n, words, bits, keys, firsts, postings, begins, item_hashes, item_offsets, part_of
 ):
-    """Return all runs of at least n tokens that texts share with parts, by text.
+    """Return all runs of at least n tokens that texts share with parts, sorted by text.
 
     Args:
-        hashes, offsets: Tokens of the texts, and the first of each text.
-        n: Length of the shortest run.
-        words, bits: Bit filter of the keys, from `build_bit_filter`, and its size as a power of two.
-        keys: Hashes of all runs of n tokens of the parts, sorted, each once.
-        firsts: First place of each key in `postings` (keys + 1 entries).
-        postings, begins: Tokens of the parts at which a run with that hash begins, and a mask of these tokens.
-        item_hashes, item_offsets, part_of: Tokens of the parts, the first of each part, and the part of each token.
+        hashes, offsets: Tokens of the texts, and the index of each text's first token.
+        n: Minimum length of a run, in tokens.
+        words, bits: Bit filter of the keys, from `build_bit_filter`, and the logarithm (base 2) of its size in bits.
+        keys: Distinct hashes of all stretches of n tokens in the parts (`hash_grams`), sorted.
+        firsts: Index of each key's first entry in `postings` (keys + 1 entries).
+        postings, begins: By key, the tokens of the parts at which such a stretch begins; a mask of these tokens.
+        item_hashes, item_offsets, part_of: Tokens of the parts, index of each part's first token, part of each token.
 
     Returns:
-        text, part, start, at, length of each run, int64.
+        int64, shape (runs, 5): text, part, start, at, length of each run.
     """
     capacity = 1024
     count = 0
@@ -185,7 +185,7 @@ def find_shared_runs(
                     if begins[at - back]:
                         break
                 if back and begins[at - back]:
-                    continue  # the run was found from that posting
+                    continue  # the stretch at that token already found this run
                 length = 0
                 while (
                     start + length < stop
@@ -208,21 +208,21 @@ def find_shared_runs(
 
 @njit(nogil=True, cache=True)
 def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_until, of_allowed):
-    """Return the tokens and words that the runs of each pair of text and part cover, and the longest runs.
+    """Measure how much of a part the runs of each pair of text and part cover, and find the longest runs of the pair.
 
     Args:
-        runs, firsts: Runs from `find_shared_runs`, by text, part, at; the first of each pair (pairs + 1 entries).
-        n, min_words: Length of a run that is a hit by itself (0 if no run is), and the fewest words in it.
-        cover: Length of the shortest run that counts as covered.
+        runs, firsts: Runs, sorted by text, part and `at`; index of each pair's first run (pairs + 1 entries).
+        n, min_words: Minimum length of a run that is a hit by itself (0: there is no such rule), and the minimum number
+            of words among n consecutive tokens of it.
+        cover: Minimum length of a run that counts as covering.
         words_before, head_ends: Words before each token of the parts (tokens + 1 entries); end of each part's head.
-        allowed_until: End of the allowed text around each token of the parts; the token itself if there is no such
-            text.
-        of_allowed: Whether runs inside an allowed text count. One or two tokens at either end may lie outside it: they
-            are equal by chance.
+        allowed_until: `Index.allowed_until`.
+        of_allowed: Whether runs inside an allowed text count. One or two tokens at either end of such a run may lie
+            outside the allowed text, because they may be equal by chance.
 
     Returns:
-        By pair: tokens covered, words covered, tokens of the head covered, words of the head covered, the longest run
-            that is a hit by itself and the longest run that covers (-1 if there is no such run).
+        int64, shape (pairs, 6): tokens covered, words covered, tokens and words of the head covered, index of the
+        longest run that is a hit by itself, index of the longest run that covers (-1 if there is no such run).
     """
     pairs = len(firsts) - 1
     result = np.zeros((pairs, 6), np.int64)
@@ -261,12 +261,12 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_
 
 @njit(nogil=True, cache=True)
 def spell(data, where, owners, firsts, lengths, starts, ends):
-    """Return the tokens of runs as text, a space after each token, one run after another, and the offset of each run.
+    """Return the texts of all runs, one after another with a space after each token, and the offset of each run.
 
     Args:
         data, where: Bytes of the texts, and the offset of each text.
-        owners, firsts, lengths: By run: its text, its first token and its number of tokens.
-        starts, ends: By token: its place in its text.
+        owners, firsts, lengths: Text, first token and number of tokens of each run.
+        starts, ends: Offsets of each token in its text, in bytes.
     """
     size = 0
     for run in range(len(owners)):

@@ -1,7 +1,7 @@
 """Possible paraphrases of benchmark items: the rows whose prompts are nearest to each item.
 
-Vectors cannot distinguish a paraphrase from another question on the same topic (Tulu 3, arXiv 2411.15124), so this is a
-list for review.
+The rows are listed for review, because vectors cannot distinguish a paraphrase from another question on the same topic
+(Tulu 3, arXiv 2411.15124).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import polars as pl
 from infinity_assets.dedup import close_pairs
 
 PARAPHRASES = pl.Schema({"row_id": pl.String, "benchmark": pl.String, "item_id": pl.String, "similarity": pl.Float32})
-"""A row and an item with close prompts. Sorted by benchmark, item, similarity (best first) and row."""
+"""Pairs of a row and an item with close prompts, sorted by benchmark, item, descending similarity and row."""
 
 
 def find_paraphrases(
@@ -29,13 +29,13 @@ def find_paraphrases(
     """Return the rows nearest to every item, by the cosine of their prompts, as `PARAPHRASES`.
 
     Args:
-        items, item_vectors: Columns item_id, benchmark; their vectors, shape (items, width).
-        prompts: Distinct prompts: prompt_hash, vector (array).
+        items, item_vectors: Columns item_id, benchmark; the vectors of the items' prompts, shape (items, width).
+        prompts: Distinct prompts of rows: prompt_hash, vector (array).
         rows: The prompt of each row: row_id, prompt_hash.
-        floor: Least cosine.
-        most: Prompts per item; all rows with one of them are listed.
-        every_from: Cosine from which all prompts are listed, however many an item has; None for no such cosine.
-        advance: Called with the progress.
+        floor: Minimum cosine.
+        most: Maximum number of prompts per item. All rows with one of these prompts are listed.
+        every_from: Cosine from which all prompts are listed, even more than `most`; None to apply `most` to all.
+        advance: Called with the number of prompts compared and their total.
     """
     if items.is_empty() or prompts.is_empty():
         return pl.DataFrame(schema=PARAPHRASES)

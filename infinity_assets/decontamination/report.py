@@ -1,4 +1,4 @@
-"""The contamination report: the share of each benchmark that each source holds."""
+"""The contamination report: the share of each benchmark that each source contains."""
 
 import polars as pl
 
@@ -15,19 +15,19 @@ CONTAMINATION = pl.Schema(
         "rows_excused": pl.Int64,
     }
 )
-"""One line per source and benchmark that share something. Key: source, benchmark."""
+"""One line per source and benchmark with a hit. Key: source, benchmark."""
 
 
 def measure_contamination(
     matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float
 ) -> pl.DataFrame:
-    """Return the hits of every source by benchmark, the largest share first, as `CONTAMINATION`.
+    """Count the contaminated rows and items by source and benchmark, the largest share first, as `CONTAMINATION`.
 
     Args:
         matches: Lines of schema `gate.MATCHES`, with the source of the row.
-        copies: Other sources that hold the content of a row: row_id, source. A row that a source lost as a duplicate
-            counts for that source, too.
-        items: Lines of `benchmarks`.
+        copies: Other sources that contain the same row: row_id, source. A row counts for all sources that contain it,
+            although de-duplication kept it for only one.
+        items: Rows of the asset `benchmarks`.
         flag_above: Share of a benchmark's items above which a source is flagged.
     """
     hits = matches.select("row_id", "source", "benchmark", "item_id", "verdict")
@@ -52,7 +52,7 @@ def measure_contamination(
 
 
 def describe_flagged(contamination: pl.DataFrame) -> list[str]:
-    """Return one sentence per flagged source."""
+    """Return one sentence per flagged source: its shares of benchmarks, and a query that shows the matches."""
     shares = (
         contamination.filter("flagged")
         .group_by("source", maintain_order=True)

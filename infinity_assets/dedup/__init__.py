@@ -1,1 +1,1 @@
-"""De-duplication: the records with the same content, and the survivor of each group."""
+"""De-duplication: finds records with the same or similar content, and the one that survives."""

@@ -1,16 +1,16 @@
-"""Pairs of close vectors: all of them up to a size, and above it those that hnswlib finds.
+"""Search for pairs of vectors with a high cosine: exact for small tables, approximate (hnswlib) for large ones.
 
-**Exact.** Every pair is compared, by blocks of a matrix product over an upper bound of its cosine: the vectors are
-rotated to their principal axes, the first axes are kept, and of the rest only the length. By Cauchy and Schwarz the
-cosine is at most the product over the kept axes plus the product of the two lengths, which is the scalar product of
-much shorter vectors. Only pairs that pass this bound are computed in full.
+**Exact.** The search first computes an upper bound of every pair's cosine. It rotates the vectors to their principal
+axes, keeps the first axes, and replaces the other coordinates by their length. By the Cauchy-Schwarz inequality, the
+scalar product of two such shortened vectors is at least the cosine. Only pairs whose bound reaches the minimum are
+computed in full.
 
-**Graph.** hnswlib only proposes neighbors; the cosine decides which are close. Equal vectors are merged before they are
-indexed (hnswlib can hang on them with several threads: nmslib/hnswlib #389), and one thread builds the index, in the
-order of the rows.
+**Approximate.** hnswlib only proposes neighbors; their cosines decide. Equal vectors are merged before they are
+indexed, because hnswlib can hang on them with several threads (nmslib/hnswlib #389). One thread builds the index, in
+the order of the rows.
 
-Cosines are computed in double precision. For half-precision vectors every product, and every sum of up to some thousand
-products, is exact in it, so the result does not depend on the machine, the threads or the blocks, to the bit.
+Cosines are computed in double precision. It holds products of half-precision numbers, and sums of up to some thousand
+products, exactly. The exact search therefore gives the same bits on every machine, with any number of threads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,31 +21,31 @@ import numpy.typing as npt
 import polars as pl
 
 _ROWS, _COLUMNS = 1024, 8192
-"""Size of a block: 32 MB of single-precision bounds."""
+"""Rows and columns of a block of the matrix of bounds: 32 MB in single precision."""
 _AXES = 128
-"""Principal axes kept. With half as many, six times as many pairs are computed in full, and the products take hardly
-less time."""
+"""Number of principal axes kept. With half as many, the bounds take hardly less time, but six times as many pairs must
+be computed in full."""
 _SAMPLE = 20_000
-"""Vectors from which the axes are computed. Any axes give the right pairs; good ones leave fewer to compute."""
+"""Number of vectors from which the axes are computed. The axes affect the speed, never the result."""
 _SLACK = 1e-3
-"""Largest error of a bound in single precision, or of a cosine from hnswlib."""
+"""Maximum error of a bound in single precision, or of a cosine from hnswlib."""
 _DENSE = 1 << 16
-"""Above this many candidates in a block, all its cosines are computed, in single precision, to leave fewer."""
+"""Number of candidates in a block above which cosines in single precision exclude some before the full computation."""
 _FINE = 1e-4
-"""Largest error of these single-precision cosines."""
+"""Maximum error of a cosine in single precision."""
 _CHUNK = 8192
-"""Pairs whose cosines are computed at a time."""
+"""Number of pairs (or vectors) that are computed at a time in double precision."""
 _BUFFER = 1 << 23
-"""Pairs held before the weaker ones of crowded rows are dropped."""
+"""Number of pairs in memory above which the weakest pairs of rows with too many pairs are dropped."""
 EFFORT = 200
-"""Candidates that hnswlib considers, at least, when it adds or looks up a vector."""
+"""Minimum number of candidates that hnswlib considers when it adds or looks up a vector."""
 
 Views = Sequence[npt.NDArray[np.floating]]
-"""One matrix of vectors, or several with the same rows (prompt and answer, say)."""
+"""One or several matrices with one vector per row of a table, such as the vectors of its prompts and of its answers."""
 
 
 class Pairs(NamedTuple):
-    """Pairs of rows, left < right, sorted, with their similarity as float32: the smallest cosine of their views."""
+    """Pairs of rows, as indices with left < right, and the similarity of each pair: the lowest cosine of its views."""
 
     left: npt.NDArray[np.int64]
     right: npt.NDArray[np.int64]
@@ -66,18 +66,18 @@ def find_close_pairs(
     """Return the pairs of rows whose similarity is at least `floor`.
 
     Args:
-        views: Vectors of any length but zero, shape (rows, width) each. The similarity of two rows is that of their
-            least similar view.
-        floor: Least cosine.
-        most: A pair is kept if it is among this many most similar pairs of one of its rows (`keep_strongest`).
-        keys: A number per row that does not depend on its place, to break ties; the place itself if there are no keys.
-        groups: Rows of different groups do not form a pair.
-        fresh: If given, only pairs with a fresh row are returned.
-        exact_up_to: Above this many rows hnswlib proposes the pairs, and may miss some.
-        advance: Called with the number of rows done and their total.
+        views: Matrices of non-zero vectors, each of shape (rows, width). The similarity of two rows is the lowest
+            cosine of their views.
+        floor: Minimum similarity.
+        most: A pair is kept if it is among the `most` most similar pairs of at least one of its rows.
+        keys: One number per row that breaks ties and does not depend on the row's position. Default: the position.
+        groups: One number per row. Rows with different numbers do not form a pair.
+        fresh: Mask of rows. If given, only pairs with at least one of these rows are returned.
+        exact_up_to: Maximum number of rows for the exact search. Above it, hnswlib may miss some pairs.
+        advance: Called with the completed and the total amount of work.
 
     Returns:
-        The pairs. Up to `exact_up_to` rows they depend on the arguments alone; above it on the version of hnswlib, too.
+        The pairs, sorted by left and right. Those of the approximate search also depend on the version of hnswlib.
     """
     rows = len(views[0])
     keys = np.arange(rows, dtype=np.uint64) if keys is None else keys
@@ -102,15 +102,15 @@ def find_close_pairs(
 
 
 def concat_pairs(one: Pairs, other: Pairs) -> Pairs:
-    """Concatenate two lists of pairs."""
+    """Concatenate two tables of pairs."""
     left, right = np.concatenate([one.left, other.left]), np.concatenate([one.right, other.right])
     return Pairs(left, right, np.concatenate([one.similarity, other.similarity]))
 
 
 def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
-    """Return the pairs that are among the `most` most similar of one of their two rows; ties are broken by `keys`.
+    """Return the pairs that are among the `most` most similar pairs of at least one of their two rows.
 
-    A pair dropped from a part would be dropped from the whole, so parts may be reduced before they are concatenated.
+    `keys` breaks ties. Tables of pairs may be reduced before they are concatenated; the result is the same.
     """
     ends, others = np.concatenate([pairs.left, pairs.right]), np.concatenate([pairs.right, pairs.left])
     crowded = np.bincount(ends, minlength=rows) > most
@@ -120,8 +120,8 @@ def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint
     kept = ~crowded[pairs.left] | ~crowded[pairs.right]
     crowd = np.flatnonzero(crowded[ends])
     ends, others, number = ends[crowd], others[crowd], number[crowd]
-    # Ties are broken by a key of the pair. With a key of the other row, all rows of a crowd of equal vectors would have
-    # the same few neighbors.
+    # Ties are broken by a key of the pair. A key of the other row alone would give all rows with equal vectors the same
+    # few neighbors.
     order = np.lexsort((keys[ends] ^ keys[others], -pairs.similarity[number], ends))
     ends, number = ends[order], number[order]
     place = np.arange(len(ends)) - np.searchsorted(ends, ends)
@@ -137,16 +137,16 @@ def find_nearest(
     keys: npt.NDArray[np.uint64] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return the vectors nearest to each query. All are compared, by blocks.
+    """Find the vectors nearest to each query, by an exact search.
 
     Args:
         queries, vectors: Shapes (queries, width) and (rows, width).
-        floor, most: Least cosine, and rows per query.
-        keys: A number per row, to break ties; the place if there are no keys.
-        advance: Called with the number of rows done and their total.
+        floor, most: Minimum cosine, and maximum number of vectors per query.
+        keys: One number per vector, to break ties. Default: its position.
+        advance: Called with the number of vectors searched and their total.
 
     Returns:
-        Columns query, row (places), similarity (Float32); by query, best first.
+        Columns query and row (indices), similarity (Float32); sorted by query, the most similar vector first.
     """
     keys = np.arange(len(vectors), dtype=np.uint64) if keys is None else keys
     schema = {"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}
@@ -158,7 +158,7 @@ def find_nearest(
             product = asked[above : above + _ROWS] @ across
             least = np.full(len(product), floor)
             if product.shape[1] > most and (product >= floor).sum() > _DENSE:
-                # One of the best rows of all is one of the best of its block.
+                # A vector among the best of all is also among the best of its block.
                 least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
             query, row = np.nonzero(product >= (least - _FINE)[:, None])
             query, row = query + above, row + start
@@ -173,14 +173,14 @@ def find_nearest(
 
 
 class _Measured(NamedTuple):
-    """Vectors with their squared lengths."""
+    """Vectors and their squared lengths."""
 
     vectors: npt.NDArray[np.floating]
     squares: npt.NDArray[np.float64]
 
 
 def _measure(vectors: npt.NDArray[np.floating]) -> _Measured:
-    """Compute squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
+    """Compute squared lengths, with 1 instead of 0, so that the cosine of a zero vector is 0 instead of NaN."""
     squares = [np.zeros(0)]
     for start in range(0, len(vectors), _CHUNK):
         part = vectors[start : start + _CHUNK].astype(np.float64)
@@ -195,7 +195,7 @@ def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
 
 
 def _join_views(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return one vector per row whose products are the mean of the views' cosines: at least the smallest of them."""
+    """Return one vector per row. The scalar product of two is the mean cosine of their views, at least the lowest."""
     return np.hstack([_unit(view[rows]) for view in views]) / np.float32(np.sqrt(len(views)))
 
 
@@ -221,12 +221,12 @@ def _bounded(
     fresh: npt.NDArray[np.bool_] | None,
     advance: Callable[[int, int], None],
 ) -> Candidates:
-    """Yield the pairs that pass the bound, each once."""
+    """Yield the pairs whose upper bound reaches `floor`, without repetition."""
     rows = len(views[0])
     sample = _join_views(views, np.arange(0, rows, max(1, rows // _SAMPLE)))
     _, axes = np.linalg.eigh(sample.T @ sample)
     axes = axes[:, ::-1][:, :_AXES]
-    # Fresh rows come first: a block of them is compared with itself and with all later rows.
+    # Fresh rows come first, so that every block of them is compared with itself and with all later rows.
     order = np.arange(rows) if fresh is None else np.concatenate([np.flatnonzero(fresh), np.flatnonzero(~fresh)])
     asked = rows if fresh is None else int(fresh.sum())
     short = np.empty((rows, axes.shape[1] + 1), np.float32)
@@ -260,7 +260,7 @@ def _promising(
     floor: float,
     most: int,
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask of the candidates of a block that can be close and among the `most` best of one of its rows."""
+    """Return a mask of the candidate pairs that can reach `floor` and be among the `most` best of one of their rows."""
     cosine = np.full(len(one), np.inf, np.float32)
     for view in views:
         np.minimum(cosine, (_unit(view[above]) @ _unit(view[below]).T)[one, other], out=cosine)
@@ -279,7 +279,7 @@ def _promising(
 
 
 def open_graph(width: int, rows: int) -> Any:
-    """Return an empty hnswlib index for vectors of unit length, compared by scalar product."""
+    """Return an empty hnswlib index for `rows` vectors of unit length, compared by their scalar product."""
     import hnswlib
 
     index = hnswlib.Index(space="ip", dim=width)
@@ -288,10 +288,10 @@ def open_graph(width: int, rows: int) -> Any:
 
 
 def _proposed(views: Views, floor: float, most: int, advance: Callable[[int, int], None]) -> Candidates:
-    """Yield the pairs that the graph proposes, some of them twice."""
+    """Yield the pairs that hnswlib proposes; some are repeated."""
     rows, stacked = len(views[0]), np.hstack(views)
     _, first, place = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
-    first = first[place.ravel()]  # for each row, the first row equal to it
+    first = first[place.ravel()]  # by row, the first row with an equal vector
     distinct = np.unique(first)
     index = open_graph(stacked.shape[1], len(distinct))
     for start in range(0, len(distinct), _COLUMNS):
@@ -308,7 +308,7 @@ def _proposed(views: Views, floor: float, most: int, advance: Callable[[int, int
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
         left, right = _neighbours(index, _join_views(views, part), part, floor - _SLACK, most, len(distinct))
-        # The copies of a row are close to its neighbors. Pairs of two copies are left out.
+        # A copy of a row is close to that row's neighbors, too. Pairs of copies of two different rows are left out.
         copied = pl.DataFrame({"first": first[copies], "copy": copies})
         pairs = pl.DataFrame({"left": left, "right": right}, schema={"left": pl.Int64, "right": pl.Int64})
         for one, other in (("left", "right"), ("right", "left")):
@@ -321,7 +321,7 @@ def _proposed(views: Views, floor: float, most: int, advance: Callable[[int, int
 def _neighbours(
     index: Any, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], floor: float, most: int, size: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows that the graph finds close to `rows`, up to `most`; `k` grows while all neighbors are close."""
+    """Return pairs of `rows` and their close neighbors, up to `most` each; `k` grows while all neighbors are close."""
     asked, k = np.arange(len(rows)), 17
     left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     while len(asked):

@@ -1,6 +1,6 @@
-"""Compiled loops that compare rows by their signatures (numba).
+"""Compiled loops (numba) that compare rows by their signatures.
 
-Import this module inside the calling function: numba takes most of a second to load. All loops release the GIL.
+Import this module inside the calling function, because numba takes most of a second to load. All loops release the GIL.
 """
 
 import numpy as np
@@ -9,16 +9,16 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def link(ordered, bits, leader):
-    """Merge the union-find components of rows that share a key of one band.
+    """Merge the union-find components of rows that share a key of one band, and return these rows.
 
     Args:
-        ordered: uint64, ascending: the upper bits of a key, then the row in the lower `bits`.
-        bits: Bits of the row.
-        leader: int32, union-find over rows, updated: the lowest row of a component leads it.
+        ordered: uint64, ascending. The upper bits are those of a key; the lower `bits` are the row.
+        bits: Number of bits of the row.
+        leader: int32, updated: the union-find structure over rows, in which the lowest row of a component leads it.
 
     Returns:
-        The rows that share a key (int32), bucket by bucket, ascending within a bucket, whose last row is stored as its
-        complement.
+        int32: The rows of every bucket (rows with the same key) of two or more rows, one bucket after another. Rows
+        ascend within a bucket, and `~row` stands for the last row of a bucket.
     """
     mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
     shared = np.empty(len(ordered), np.int32)
@@ -41,12 +41,12 @@ def link(ordered, bits, leader):
 
 @njit(nogil=True, cache=True)
 def place(shared, number, order, places):
-    """Translate the buckets of one band (from `link`) to new row numbers. `~row` marks the last row of a bucket.
+    """Translate the buckets of one band (from `link`) to new row numbers.
 
     Args:
-        shared, number: The buckets; int32, the new number of each row, within a component in the order of the old ones,
-            negative for rows left out.
-        order, places: int32, filled: `shared` in new numbers, and the place of each row in it, or -1.
+        shared, number: The buckets, and the new number of each row (int32), negative for a row that is left out. The
+            new numbers keep the order of the rows within a component.
+        order, places: int32, outputs: `shared` in new numbers, and the index of each new row in it, or -1.
     """
     places[:] = -1
     for i in range(len(shared)):
@@ -96,7 +96,7 @@ def _ones(word):
 
 @njit(nogil=True, cache=True)
 def similarity(one, other, threshold, answers_alike, answered_one, answered_other):
-    """Return the Jaccard similarity of two sets of shingles; -1 if it, or that of the answers, is too low."""
+    """Return the Jaccard similarity of two sets of shingles; -1 if it, or (if required) the answers', is too low."""
     both, both_answers = 0, 0
     total = len(one) + len(other)
     need = threshold / (1 + threshold) * total - 1e-9
@@ -126,21 +126,21 @@ def eliminate(
     first, last, orders, places, sketches, shingles, begins, sizes, answered, threshold, answers_alike, pair_begins,
     partners, scores, winner, score,
 ):  # fmt: skip
-    """Walk the rows of components from the best down. Each survivor eliminates the later rows that are like it.
+    """Visit the rows of components from the best to the worst. Each survivor eliminates all later rows that are alike.
 
-    Two rows are alike if they share a key and their shingles are similar, or if they are a given pair. The survivors
-    are the lexicographically first maximal independent set of that relation: they follow from it and the order alone.
+    Two rows are alike if they share a key and have similar shingles, or if they are a given pair. The survivors are the
+    lexicographically first maximal independent set of this relation: only the relation and the order decide.
 
     Args:
-        first, last: Range of rows: whole components, each from its best row down.
-        orders, places: int32, one line per band, from `place`. Eliminated rows are removed from the buckets.
-        sketches, shingles, begins, sizes, answered: Arrays from `sign`; row i has `sizes[i]` shingles from `begins[i]`
-            on.
-        threshold: Lowest Jaccard similarity.
-        answers_alike: Whether the answers must be as similar, too.
-        pair_begins, partners, scores: Given pairs: the partners of row i, all after it, and their similarity.
-        winner: int32, filled: the eliminating row, or -1.
-        score: float32, filled: the similarity of the two rows, plus 2 for a given pair.
+        first, last: Range of rows. It consists of whole components, each sorted from its best row to its worst.
+        orders, places: int32, the outputs of `place` by band. Eliminated rows are removed from the buckets.
+        sketches, shingles, begins, sizes, answered: Arrays from `sign`. Row i has `sizes[i]` shingles, the first at
+            `begins[i]`.
+        threshold: Minimum Jaccard similarity.
+        answers_alike: Whether the similarity of the answers must reach the threshold, too.
+        pair_begins, partners, scores: Given pairs: index of each row's first partner; the partners, all after their
+            row; their similarities.
+        winner, score: Outputs: the row that eliminates each row, or -1; their similarity, plus 2 for a given pair.
     """
     bands, words = len(orders), sketches.shape[1]
     seen = np.full(last - first, -1, np.int32)
@@ -195,12 +195,12 @@ def eliminate(
 
 @njit(nogil=True, cache=True)
 def similarities(one, one_begins, other, other_begins, left, right, threshold, result):
-    """Fill `result` (float32) with the Jaccard similarities of pairs of rows of two tables, or -1 below the threshold.
+    """Fill `result` (float32) with the Jaccard similarity of each pair of rows, or -1 if it is below the threshold.
 
     Args:
-        one, one_begins: Shingles of the first table, row after row, and the first of each row (rows + 1 entries).
-        other, other_begins: Shingles of the second table, in the same form.
-        left, right: By pair, a row of the first table and one of the second.
+        one, one_begins: All shingles of the first table, and the index of each row's first (rows + 1 entries).
+        other, other_begins: The shingles of the second table, in the same form.
+        left, right: The row of each pair in the first table, and in the second.
     """
     for pair in range(len(left)):
         i, j = left[pair], right[pair]

@@ -1,16 +1,16 @@
-"""Duplicates of every kind, decided by one rule: the records that lose, and the row that each loses to.
+"""Duplicates of every kind: the records that are dropped, called losers, and the row that is kept for each.
 
-Records are ordered by rule, never by arrival: source priority, then score, then row id (then source, file and position,
-for records that share an id). They are compared in that order:
+Records are ranked by source priority, then score, then row id (then source, file and position if they share an id).
+The order of their arrival has no effect. The best record stays, and the others are losers by one of four methods:
 
-exact        The same normalized conversation: the first record stays.
-near         Similar shingles (`dedup/near.py`).
-semantic     Close embeddings: the given pairs.
-instruction  The same instruction with another answer, if the number of answers is limited: the first ones stay.
+exact        The records have the same normalized conversation.
+near         The rows have similar shingles (`dedup/near.py`).
+semantic     The rows have close embeddings: they are one of the given pairs.
+instruction  The instruction has more answers than `answers_per_instruction` allows. The best answers stay.
 
-A loser names the row that is kept in its place (`duplicate_of`) and the row that it was compared with (`matched`). The
-latter may have lost, too: a copy of a row that lost to a near-duplicate matches that row, and is a duplicate of the
-near-duplicate.
+A loser names the row that is kept for it (`duplicate_of`) and the row that it was compared with (`matched`). They
+differ if the latter is a loser, too: if row B is a near-duplicate of row A, a copy of B has A as `duplicate_of` and B
+as `matched`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -36,7 +36,7 @@ DUPLICATES = pl.Schema(
         "matched": pl.String,
     }
 )
-"""One line per record that lost."""
+"""Schema of the losers, one line per dropped record."""
 
 METHODS = ("exact", "instruction", "near", "semantic")
 
@@ -50,17 +50,17 @@ def find_duplicates(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return every record that loses to another row.
+    """Return every record that is dropped as a duplicate.
 
     Args:
-        prints: The fingerprints of each source, by its name.
-        rule: The settings.
+        prints: The fingerprints of each source, by the name of the source.
+        rule: Settings of de-duplication.
         neighbours: Pairs of similar embeddings: columns a and b (content hashes), similarity.
-        before: The result of an earlier call with the same rule, without the sources in `added`. Lines that those
-            sources cannot affect are taken from it. It is ignored if there are neighbours or a limit on the answers per
+        before: The result of an earlier call with the same rule but without the sources in `added`. It supplies the
+            lines that these sources cannot affect. It is ignored if there are neighbours or a limit on the answers per
             instruction, because any source may then affect the rows of any other.
         added: Sources that `before` does not cover.
-        workers, progress: Threads, and a function called with the number of rows compared and their total.
+        workers, progress: Number of threads, and a function called with the progress (see `find_losers`).
 
     Returns:
         Lines of schema `DUPLICATES`, sorted by source, file, position and row id.
@@ -84,7 +84,7 @@ def find_duplicates(
 def _select_affected(
     prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers: int
 ) -> dict[str, pl.LazyFrame]:
-    """Return, by source, the records that an added source may affect: they share their content or a component."""
+    """Return, by source, the records that share a content or a component with a record of an added source."""
     columns = ["content_hash", "signed", "keys"]
     light = {source: part.select(columns).collect() for source, part in prints.items()}
     whole = pl.concat([part.select(columns, fresh=pl.lit(source in added)) for source, part in light.items()])
@@ -103,11 +103,11 @@ def _select_affected(
 
 
 def _rank(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the records from the best down with the number of their content, and each content's best record."""
+    """Return all records, the best first, with the index of their content, and the best record of each content."""
     columns = ["row_id", *PLACE, "content_hash", "prompt_hash", "score"]
     light = pl.concat([part.select(columns) for part in prints.values()]).with_row_index("record").collect()
     priority = {source: number for number, source in enumerate(rule.source_priority)}
-    # The first half of an id stands for the id if no other id shares it: numbers sort several times as fast as strings.
+    # Numbers sort several times as fast as strings: only records that share the first half of their id need all of it.
     light = light.with_columns(
         rank=pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64),
         half=pl.col("row_id").str.head(16).str.to_integer(base=16, dtype=pl.UInt64),
@@ -122,8 +122,8 @@ def _rank(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame
 
 
 def _find_best_answers(contents: pl.DataFrame, losers: Losers, wanted: int) -> np.ndarray:
-    """Return, for each surplus answer that lost to nothing, the content with the best answer; else -1."""
-    # If there is no answer, the prompt is the content.
+    """Return, for each surplus answer among the survivors, the content with the best answer; -1 for other contents."""
+    # Without an answer, the two hashes are equal.
     counts = (pl.col("prompt_hash") != pl.col("content_hash")) & (pl.col("winner") < 0)
     group = ["prompt_hash", counts]
     beyond = counts & (pl.int_range(pl.len()).over(group) >= wanted) if wanted else pl.lit(False)
@@ -132,7 +132,7 @@ def _find_best_answers(contents: pl.DataFrame, losers: Losers, wanted: int) -> n
 
 
 def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
-    """Return the signatures of some records. Shingles are read on request, from the sources that hold them."""
+    """Return the signatures of records (indices). Shingles are read on request, only from sources that have them."""
     columns = ["keys", "signed", "sketch", "size", "answered"]
     light = pl.concat([part.select(columns) for part in prints.values()]).collect()[records]
     begins = np.concatenate([[0], np.cumsum([part.select(pl.len()).collect().item() for part in prints.values()])])
@@ -158,7 +158,7 @@ def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) ->
 
 
 def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
-    """Return pairs of content hashes as pairs of row numbers of `contents`."""
+    """Convert pairs of content hashes to pairs of row numbers in `contents`."""
     if neighbours is None or neighbours.is_empty():
         return NO_PAIRS
     row = contents.select("content_hash", pl.col("content").cast(pl.Int64).alias("row"))
@@ -172,7 +172,7 @@ def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pa
 def _describe_losers(
     records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_answer: np.ndarray
 ) -> pl.DataFrame:
-    """Return one line of `DUPLICATES` per record that lost."""
+    """Return one line of schema `DUPLICATES` per dropped record."""
     winner = np.where(losers.winner >= 0, losers.winner, best_answer)
     methods = {"instruction": best_answer >= 0, "semantic": losers.given, "near": losers.winner >= 0}
     method = np.select(list(methods.values()), [METHODS.index(name) for name in methods], METHODS.index("exact"))
@@ -208,9 +208,9 @@ def _describe_losers(
 
 
 def drop_losers(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of the pool that lost to no other (`losers` from `find_duplicates`), in their order.
+    """Return the rows of the pool without the duplicates (`losers` from `find_duplicates`), in their order.
 
-    A record with two equal instances is two rows with the same id and place: one line of `losers` removes one of them.
+    A record can hold a conversation twice and become two equal rows: each line of `losers` removes only one of them.
     """
     record = ["row_id", *PLACE]
     nth = pl.int_range(pl.len()).over(record).alias("nth")

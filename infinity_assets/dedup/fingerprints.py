@@ -1,17 +1,15 @@
-"""Fingerprints of records, so that de-duplication never reads a text twice: hashes of the content and a MinHash
-signature.
+"""Fingerprints of rows (content hashes and a MinHash signature), so that de-duplication reads every text only once.
 
 The content hash finds exact duplicates. For near-duplicates (MinHash: Broder 1997; banded for LSH: Leskovec, Rajaraman
-and Ullman, Mining of Massive Datasets, ch. 3) a row is the set of its shingles, runs of some tokens within a turn. A
-token is a word, or one CJK character, so that Chinese is served as English is. System turns are left out: a long one
-that a source repeats makes all of its rows alike. A fingerprint keeps
+and Ullman, Mining of Massive Datasets, ch. 3) a row is represented by the set of its shingles: runs of consecutive
+tokens within a turn. A token is a word or one CJK character, so that the method suits Chinese as well as English.
+System turns are left out: a long system prompt that a source repeats would make all of its rows alike. Columns:
 
-    shingles   the set itself, as 31-bit hashes, from which the true Jaccard similarity is computed
-    sketch     512 bits, each the parity of the shingles that fall on it: the number of bits in which two sketches
-               differ is a lower bound of the number of shingles that only one of two rows has, which settles most
-               comparisons without reading the shingles (Sandes, Teodoro and de Melo, "Bitmap filter", Information
-               Systems 2020)
-    keys       one per band of the MinHash signature: rows that share a key are compared
+    shingles   the set, as 31-bit hashes, for the exact Jaccard similarity
+    sketch     512 bits; each is the parity of the number of shingles that hash to it. If two sketches differ in n bits,
+               at least n shingles belong to only one of the rows. This settles most comparisons without the shingles
+               (Sandes, Teodoro and de Melo, "Bitmap filter", Information Systems 2020)
+    keys       one number per band of the MinHash signature; only rows that share a key are compared
 """
 
 from typing import NamedTuple
@@ -28,11 +26,11 @@ PLACE = ["source", "file", "position"]
 ROLES = ("system", "user", "assistant")
 
 WORDS = 8
-"""64-bit words of a sketch."""
+"""Number of 64-bit words in a sketch."""
 
 
 def schema(rule: Near) -> pl.Schema:
-    """Return the columns of a fingerprint."""
+    """Return the schema of a table of fingerprints."""
     return pl.Schema(
         {
             "row_id": pl.String,
@@ -54,11 +52,11 @@ def schema(rule: Near) -> pl.Schema:
 
 
 def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
-    """Return the fingerprints of records, in the same order, with the columns of `schema`.
+    """Return the fingerprints of rows, in the same order, with the columns of `schema`.
 
     Args:
-        rows: Rows of the pool, some ten thousand at a time; the column `score` is optional.
-        rule: How rows are cut into shingles and signed.
+        rows: Rows of the pool, some ten thousand per call. The column `score` is optional.
+        rule: Settings of the shingles and of the signature.
     """
     from infinity_assets.dedup.signing_kernels import hash_facts, sign
     from infinity_assets.rows.token_kernels import scan_tokens
@@ -88,7 +86,7 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
 
 
 def to_lists(values: np.ndarray, begins: np.ndarray) -> pl.Series:
-    """Return flat values as one list per row."""
+    """Split flat values into lists; `begins` holds the start of each list and the end of the last."""
     import pyarrow as pa
 
     array = pa.LargeListArray.from_arrays(pa.array(begins, pa.int64()), pa.array(values))
@@ -101,18 +99,18 @@ def compute_content_hashes(rows: pl.DataFrame) -> pl.Series:
 
 
 class _Turns(NamedTuple):
-    """The turns of some rows, flat."""
+    """The turns of a table of rows, one after another."""
 
     rows: np.ndarray
-    """int64: first turn of each row."""
+    """int64: index of each row's first turn (rows + 1 entries)."""
     roles: np.ndarray
-    """uint8: index into `ROLES`."""
+    """uint8: role of each turn, as an index into `ROLES`."""
     data: np.ndarray
-    """The bytes of the contents in NFKC."""
+    """The texts of all turns in NFKC, as UTF-8 bytes."""
     where: np.ndarray
-    """int64: offset of each content in `data`."""
+    """int64: offset of each turn's text in `data`."""
     chars: np.ndarray
-    """int64: number of characters before each content."""
+    """int64: number of characters before each turn."""
 
 
 def _turns(rows: pl.DataFrame) -> _Turns:
@@ -128,7 +126,7 @@ def _begins(lengths: pl.Series) -> np.ndarray:
 
 
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return affine permutations of 32-bit numbers: odd multipliers and offsets, drawn by SplitMix64."""
+    """Return affine permutations of 32-bit numbers, as odd multipliers and offsets, drawn by SplitMix64."""
     with np.errstate(over="ignore"):
         state = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -138,7 +136,7 @@ def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
-    """Return, as 32 hexadecimal digits, hashes of all turns of every row and of its turns without the answers."""
+    """Return two hashes per row, as 32 hexadecimal digits: of all its turns, and of its turns without the answers."""
     import pyarrow as pa
 
     from infinity_assets.dedup.signing_kernels import hash_contents
@@ -154,5 +152,5 @@ def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
 
 
 def collision_probability(similarity: np.ndarray, rule: Near) -> np.ndarray:
-    """Return the probability that two rows of this Jaccard similarity share a band: 1 - (1 - s^r)^b."""
+    """Return the probability that rows of Jaccard similarity s share one of b keys of r numbers: 1 - (1 - s^r)^b."""
     return 1 - (1 - similarity**rule.rows_per_band) ** rule.bands

@@ -1,10 +1,10 @@
-"""Near-duplicates, found by fingerprints alone: the rows that a better, similar row eliminates.
+"""Near-duplicates by fingerprints: the rows that a better, similar row eliminates.
 
-Rows that share a band of their signatures (or are a given pair) form components, and a component depends on nothing
-outside it. Rows of a component are walked from the best down, and every row that is still in eliminates the later rows
-whose similarity, computed on the shingles, reaches the threshold. So every loser is directly similar to the survivor
-that it names, and no two survivors that were compared are alike. The survivors follow from the order of the rows, never
-from the order of the work: components run in threads, and a component without a new row need not be computed again.
+Rows that share a key of their signatures (or are a given pair) are connected, and form components that do not affect
+each other. Within a component, rows are visited from the best to the worst. Every survivor eliminates the later rows
+that share a key with it and whose Jaccard similarity to it reaches the threshold. So every loser is directly similar to
+the survivor that it names, and no two survivors that were compared are similar. Components may be computed in any order
+and by several threads, and a component without a new row keeps its result.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,38 +20,38 @@ from infinity_assets.settings import Near
 
 @dataclass(frozen=True)
 class Signatures:
-    """The signatures of rows, numbered from the best down."""
+    """The signatures of rows, the best row first."""
 
     keys: np.ndarray
-    """uint64, rows x bands."""
+    """uint64, shape (rows, bands)."""
     signed: np.ndarray
     """bool: whether the row has keys."""
     sketches: np.ndarray
-    """uint64, rows x words."""
+    """uint64, shape (rows, words)."""
     sizes: np.ndarray
-    """int32: number of distinct shingles."""
+    """int32: number of distinct shingles of each row."""
     answered: np.ndarray
-    """int32: number of distinct shingles that stand in answers."""
+    """int32: number of these shingles that occur in answers."""
     shingles: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    """Return the shingles of the given rows, one row after another, and the place at which each row begins."""
+    """Function that returns the shingles of the given rows in one array, and the index of each row's first shingle."""
 
 
 class Losers(NamedTuple):
-    """The row that eliminated each row."""
+    """The outcome for every row."""
 
     winner: np.ndarray
-    """int32: the winning row, or -1 for a survivor."""
+    """int32: the row that eliminated it, or -1 for a survivor."""
     similarity: np.ndarray
-    """float32: similarity of the two rows; 0 for a survivor."""
+    """float32: similarity of the row to its winner; 0 for a survivor."""
     given: np.ndarray
-    """bool: whether a given pair eliminated the row."""
+    """bool: whether the row and its winner are a given pair."""
 
 
 SHINGLES_IN_MEMORY = 2**28
-"""Shingles of the rows compared at a time; four bytes each. A single component with more is compared as a whole."""
+"""Maximum number of shingles in memory, of four bytes each. A single component with more is loaded as a whole."""
 
 _PORTION = 2_000
-"""Fewest rows that a thread takes at a time."""
+"""Number of rows below which neighboring components are merged into one portion of work."""
 
 NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
@@ -63,13 +63,14 @@ def find_losers(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Losers:
-    """Return the rows that a better row eliminates.
+    """Find the rows that a better row eliminates.
 
     Args:
-        signatures: Signatures of the rows, from the best down.
-        rule: The threshold, and the parts of a row that must be alike.
-        pairs: Further pairs of rows that are alike.
-        workers, progress: Threads, and a function called with the number of rows decided and their total.
+        signatures: Signatures of the rows, the best row first.
+        rule: The threshold, and whether the answers must be alike, too.
+        pairs: Given pairs: rows that are alike whatever their signatures.
+        workers: Number of threads.
+        progress: Called with the end of each finished portion of rows, and the number of rows that are compared.
     """
     from infinity_assets.dedup import comparing_kernels as kernels
 
@@ -79,7 +80,7 @@ def find_losers(
     similarity = np.zeros(rows, np.float32)
     given = np.zeros(rows, bool)
     members = np.flatnonzero(np.bincount(leader, minlength=rows)[leader] > 1)
-    # Ordered by component, rows that are compared lie together in memory: several times as fast on large pools.
+    # Sorting by component puts rows that are compared side by side in memory: several times as fast on large pools.
     members = members[np.argsort(leader[members], kind="stable")]
     number = np.full(rows, -1, np.int32)
     number[members] = np.arange(len(members), dtype=np.int32)
@@ -116,9 +117,9 @@ def find_losers(
 
 
 def rows_affected_by(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
-    """Return a mask of the rows in a component with a fresh row. The fresh rows cannot affect any other row.
+    """Return a mask of the rows that fresh rows can affect: those whose component contains a fresh row.
 
-    `keys` is uint64, rows x bands; `signed` and `fresh` are bool, by row.
+    `keys` is uint64, shape (rows, bands); `signed` and `fresh` are masks of the rows.
     """
     _, leader = _components(keys, signed, NO_PAIRS, workers)
     affected = np.zeros(len(leader), bool)
@@ -129,12 +130,11 @@ def rows_affected_by(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, wo
 def _components(
     keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return, by band, the rows that share a key (from `link`), and the lowest row of each row's component."""
+    """Return the rows that share a key, by band (from `link`), and the lowest row of each row's component."""
     from infinity_assets.dedup import comparing_kernels as kernels
 
     rows = np.flatnonzero(signed).astype(np.uint64)
-    # A word holds the upper bits of a key and the row number: one sort of plain numbers is several times as fast as
-    # one of indices.
+    # Each word holds the upper bits of a key and the row: numbers sort several times as fast as indices.
     bits = max(len(signed) - 1, 1).bit_length()
     bands = np.ascontiguousarray(keys[signed].T)
 
@@ -150,14 +150,14 @@ def _components(
 
 
 def _renumber(pairs: Pairs, number: np.ndarray) -> Pairs:
-    """Return the pairs with other numbers for their rows."""
+    """Return the pairs with the new numbers of their rows, sorted."""
     left, right = number[pairs.left].astype(np.int64), number[pairs.right].astype(np.int64)
     order = np.lexsort((right, left))
     return Pairs(left[order], right[order], pairs.similarity[order])
 
 
 def _batches(ends: np.ndarray, sizes: np.ndarray) -> Iterator[list[tuple[int, int]]]:
-    """Yield components (first row, end), as many at a time as fit in memory with their shingles."""
+    """Yield lists of components (first row, end). Each list has as many as `SHINGLES_IN_MEMORY` allows."""
     held = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     batch, begin = [], 0
     for end in ends.tolist():
@@ -171,7 +171,7 @@ def _batches(ends: np.ndarray, sizes: np.ndarray) -> Iterator[list[tuple[int, in
 
 
 def _portions(components: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Merge neighboring components, so that a thread is not called for two rows."""
+    """Merge neighboring small components, so that a thread does not start for a few rows."""
     portions = []
     first = components[0][0]
     for begin, end in components:

@@ -1,11 +1,10 @@
-"""Semantic de-duplication: contents with the same meaning in other words (SemDeDup, arXiv 2303.09540, without its
-clusters).
+"""Semantic de-duplication of contents with the same meaning in other words (SemDeDup, arXiv 2303.09540, no clusters).
 
-A content has two vectors, of its prompt (user turns) and of its answer (assistant turns; the prompt again if there is
-no answer). The similarity of two contents is the lower of the two cosines, so that neither a long prompt hides another
-answer nor an answer another prompt. A content is not judged if its vectors are not reliable: its prompt is longer than
-the embedder reads, or a text consists of unknown tokens. Details to which vectors are blind are compared literally, as
-`facts`.
+A content is a distinct normalized conversation. It has one vector for its prompt (user turns) and one for its answer
+(assistant turns, or the prompt again if there is no answer). The similarity of two contents is the lower of the two
+cosines, so that a long prompt cannot hide a difference in the answers, nor a long answer one in the prompts. A content
+is not judged if its vectors are unreliable: if its prompt is longer than the embedder reads, or if the embedder does
+not know enough of its tokens. Details that vectors do not distinguish are compared literally, as `facts`.
 """
 
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from infinity_assets.rows.ids import digest
 from infinity_assets.rows.text import tokens
 
 PAIRS = pl.Schema({"a": pl.String, "b": pl.String, "similarity": pl.Float32})
-"""A pair of contents, by content hash, a < b, and the smaller cosine of their prompts and their answers. Sorted by a
-and b."""
+"""Pairs of contents: their content hashes (a < b), and the lower of the cosines of their prompts and of their answers.
+Sorted by a and b."""
 
 _NUMBER = (
     r"\p{Nd}+(?:[.,]\p{Nd}+)*"
@@ -31,15 +30,15 @@ _NUMBER = (
 )
 _NEGATION = r"\b(?:not|no|never|without|none|nor|neither|cannot)\b|n['’]t\b|[不没無无非勿未别]"
 _SHORT = 5
-"""An answer of at most this many tokens (a label, a number, a name) is a fact: vectors hardly distinguish such
-answers."""
+"""Maximum number of tokens of an answer that belongs to the facts (a label, a number, a name), because vectors hardly
+distinguish such answers."""
 
 
 def embedding_schema(width: int) -> pl.Schema:
-    """Return the schema of the distinct contents of a source with their vectors.
+    """Return the schema of a source's embeddings, with one line per distinct content.
 
-    Vectors are in half precision: that moves a cosine by some 0.0001 and halves the file. `prompt` is null if too much
-    of it is unknown to the embedder, `answer` and `facts` if the content is not judged.
+    Vectors are in half precision, which changes a cosine by about 0.0001 and halves the file. `prompt` is null if too
+    many of its tokens are unknown to the embedder. `answer` and `facts` are null if the content is not judged.
     """
     vector = pl.Array(pl.Float16, width)
     return pl.Schema(
@@ -55,9 +54,9 @@ def embedding_schema(width: int) -> pl.Schema:
 
 
 def extract_texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the texts of every distinct content of the pool, from its rows and their fingerprints.
+    """Return the texts of every distinct content among rows of the pool with their fingerprints.
 
-    Columns: content_hash, system, prompt, answer; in the order of the rows.
+    Columns: content_hash, system, prompt, answer. The lines keep the order of the rows.
     """
     one = fingerprints.group_by("content_hash").agg(pl.col("row_id").min())
     distinct = rows.select("row_id", "messages").join(one, on="row_id", maintain_order="left")
@@ -70,10 +69,10 @@ def extract_texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFram
 
 
 def extract_facts() -> pl.Expr:
-    """Return the facts to which vectors are blind, as a text: two contents are duplicates only if it is equal.
+    """Return an expression for the facts of a content, one text: contents with different facts are not duplicates.
 
-    They are the system prompt (its hash), the numbers of the prompt in their order, the number of its negations, and
-    the whole answer if it is short.
+    The facts are a hash of the system prompt, the numbers in the prompt in their order, the count of negations in the
+    prompt, and the whole answer if it is short.
     """
     prompt = pl.col("prompt").str.normalize("NFKC").str.to_lowercase()
     answer = tokens(pl.col("answer"))
@@ -87,9 +86,9 @@ def extract_facts() -> pl.Expr:
 
 
 def embed(contents: pl.DataFrame, encoder: Embedder, max_unknown: float) -> pl.DataFrame:
-    """Return the vectors of contents (from `extract_texts`) as `embedding_schema`. Equal texts are embedded once.
+    """Return the embeddings of contents (from `extract_texts`), with the schema `embedding_schema`.
 
-    A text with a share of unknown tokens above `max_unknown` has no vector.
+    A text gets no vector if more than the share `max_unknown` of its tokens is unknown. Equal texts are embedded once.
     """
     prompt, answer = (encoder.read(contents[side].to_list()) for side in ("prompt", "answer"))
     readable = prompt.unknown <= max_unknown
@@ -126,17 +125,17 @@ def find_neighbours(
     fresh: pl.Series | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return the pairs of close contents, as `PAIRS`.
+    """Return the pairs of close contents, with the schema `PAIRS`.
 
-    With `known`, only pairs that can have changed are compared: the fresh contents with all, and contents that had the
-    maximum number of pairs and lost one. The result is the same as without `known`, to the byte.
+    With `known`, only two groups of contents are compared with all others: fresh contents, and contents that had the
+    maximum number of pairs and lost one. The result equals that without `known`, byte for byte.
 
     Args:
-        contents: Contents with reliable vectors, each once, sorted by hash: content_hash, prompt, answer, facts.
-        floor, most, exact_up_to, advance: See `find_close_pairs`. Above `exact_up_to` contents `known` is not used.
-        facts: Whether contents with different facts do not form a pair.
-        known: The pairs of an earlier call with the same arguments.
-        fresh: A mask of the contents that are new, or have another vector, since then.
+        contents: Distinct contents with reliable vectors, sorted by hash: content_hash, prompt, answer, facts.
+        floor, most, exact_up_to, advance: As in `find_close_pairs`. `known` is ignored above `exact_up_to` contents.
+        facts: Whether two contents must have equal facts to form a pair.
+        known: The pairs of an earlier call with the same settings.
+        fresh: Mask of the contents that are new, or whose vectors changed, since that call.
     """
     if contents.height < 2:
         return pl.DataFrame(schema=PAIRS)
@@ -159,7 +158,7 @@ def find_neighbours(
 def _split_known(
     known: pl.DataFrame, hashes: pl.Series, fresh: npt.NDArray[np.bool_], most: int
 ) -> tuple[Pairs, npt.NDArray[np.bool_]]:
-    """Return the known pairs that still hold, and a mask of the contents that must be compared with all again."""
+    """Return the known pairs that remain valid, and a mask of the contents that must be compared with all again."""
     place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
     ends = [
         known.select(pl.col(end).alias("hash")).join(place, on="hash", how="left", maintain_order="left")["place"]
@@ -170,7 +169,7 @@ def _split_known(
     broken = gone[left] | gone[right]
     touched = np.concatenate([left, right])
     full = np.bincount(touched[touched >= 0], minlength=len(hashes)) >= most
-    # Below the maximum number of pairs, `known` holds all pairs of a content; at it, a weaker pair may replace one.
+    # `known` has all pairs of a content with fewer than `most`. With `most`, a weaker pair may replace a lost one.
     lost = np.zeros(len(hashes) + 1, bool)
     lost[left[broken]] = lost[right[broken]] = True
     again = fresh | (full & lost[:-1])
@@ -179,9 +178,9 @@ def _split_known(
 
 
 def count_losers(pairs: pl.DataFrame, threshold: float) -> int:
-    """Return the number of contents that would be dropped at a threshold if in every pair the lower hash had priority.
+    """Count the contents that would be dropped at a threshold, if the lower hash had priority in every pair.
 
-    A content is dropped if it is close to an earlier one that stays.
+    A content is dropped if it is close to a content of lower hash that stays.
     """
     close = pairs.filter(pl.col("similarity") >= threshold)
     hashes = pl.concat([close["a"], close["b"]]).unique().sort()

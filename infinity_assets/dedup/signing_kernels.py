@@ -1,6 +1,6 @@
-"""Compiled loops that make fingerprints: hashes of contents, and MinHash signatures (numba).
+"""Compiled loops (numba) that compute fingerprints: content hashes and MinHash signatures.
 
-Import this module inside the calling function: numba takes most of a second to load. All loops release the GIL.
+Import this module inside the calling function, because numba takes most of a second to load. All loops release the GIL.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from infinity_assets.rows.token_kernels import decode, mix
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
 _SYSTEM, _ANSWER = 0, 2
-"""Numbers of roles, as in `fingerprints.ROLES`."""
+"""Indices of two roles in `fingerprints.ROLES`."""
 
-_C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)  # of MurmurHash3, as are the rotations below
+_C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)  # MurmurHash3's, like the rotations below
 _TURN = np.uint64(1) << np.uint64(32)
 
 
@@ -24,14 +24,14 @@ def _rotate(value, bits):
 
 @njit(nogil=True, cache=True, inline="always")
 def _absorb(low, high, word):
-    """Mix a word into a 128-bit state: two lanes, each with a bijection of its own."""
+    """Mix a word into a 128-bit state of two lanes, each with its own bijection."""
     low = _rotate(low ^ _rotate(word * _C1, 31) * _C2, 27) * np.uint64(5) + np.uint64(0x52DCE729)
     return low, _rotate(high ^ _rotate(word * _C2, 33) * _C1, 31) * np.uint64(5) + np.uint64(0x38495AB5)
 
 
 @njit(nogil=True, cache=True)
 def _absorb_text(low, high, data, begin, stop, classes, lower):
-    """Mix the normal form of a text into a state, three code points of 21 bits to a word."""
+    """Mix the normalized form of a text into a state, in words of three code points (21 bits each)."""
     word, held = np.uint64(0), 0
     began, gap = False, False
     p = begin
@@ -58,21 +58,21 @@ def _absorb_text(low, high, data, begin, stop, classes, lower):
 
 @njit(nogil=True, cache=True)
 def hash_contents(data, where, classes, lower, row_turns, roles):
-    """Return 128-bit hashes of the normalized turns of every row: of all turns, and of the turns without the answers.
+    """Return two 128-bit hashes per row: of all its normalized turns, and of its normalized turns without the answers.
 
-    Each turn contributes its role and the code points of its text in lower case, with runs of white space replaced by
-    one space and stripped at both ends (`rows.text.normalize_text`, of a text in NFKC). The hash is not cryptographic:
-    two lanes of MurmurHash3's mixing.
+    Each turn contributes its role and its text in lower case, with runs of white space replaced by one space and
+    stripped at both ends: like `rows.text.normalize_text`, but of a text that is already in NFKC. The hash uses
+    MurmurHash3's mixing in two lanes. It is not cryptographic.
 
     Returns:
-        uint64, rows x (content, prompt) x 2.
+        uint64, shape (rows, 2, 2): by row, the content hash and the prompt hash, of two words each.
     """
     rows = len(row_turns) - 1
     hashes = np.zeros((rows, 2, 2), np.uint64)
     for row in range(rows):
         low, high = np.uint64(0), np.uint64(0)
         prompt_low, prompt_high = low, high
-        same = True  # up to the first answer, the prompt and the content are equal
+        same = True  # no answer yet: both hashes have the same state
         for turn in range(row_turns[row], row_turns[row + 1]):
             begin, stop = where[turn], where[turn + 1]
             role = _TURN | np.uint64(roles[turn])
@@ -101,9 +101,9 @@ def _finish(low, high):
 
 @njit(nogil=True, cache=True)
 def _sort(values, scratch, counts):
-    """Sort uint32 in place, ascending, by radix: for some hundred numbers, a quarter of the time of a comparison sort.
+    """Sort uint32 values in place by radix: for some hundred values, in a quarter of the time of a comparison sort.
 
-    `scratch` is uint32, at least as many; `counts` is int32, 4 x 256.
+    `scratch` (uint32, at least as long) and `counts` (int32, shape (4, 256)) are overwritten.
     """
     if len(values) < 64:
         values.sort()
@@ -129,7 +129,7 @@ def _sort(values, scratch, counts):
 
 @njit(nogil=True, cache=True)
 def hash_facts(data, where, classes, lower, row_turns, roles):
-    """Return a hash of the numbers and symbols of every row's user turns, in their order: uint64."""
+    """Return one hash per row (uint64) of the digits and symbols in its user turns, in their order."""
     facts = np.zeros(len(row_turns) - 1, np.uint64)
     for row in range(len(facts)):
         state = np.uint64(0)
@@ -145,7 +145,7 @@ def hash_facts(data, where, classes, lower, row_turns, roles):
                 kind = classes[code]
                 if kind in (NUMBER, SYMBOL):
                     if kind == NUMBER and not number:
-                        state = mix(state)  # 1 and 2 are not 12
+                        state = mix(state)  # "1 2" differs from "12"
                     state = mix(state * _BASE + np.uint64(lower[code]))
                 number = kind == NUMBER
         facts[row] = state
@@ -157,23 +157,23 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
     """Return the shingles, sketch and band keys of every row.
 
     Args:
-        hashes, turns: uint64, the tokens of all turns; int64, first token of each turn.
-        row_turns, roles: int64, first turn of each row; uint8, by turn.
+        hashes, turns: uint64, token hashes of all turns; int64, index of each turn's first token.
+        row_turns, roles: int64, index of each row's first turn; uint8, role of each turn.
         facts: uint64, by row, from `hash_facts`.
-        width: Tokens in a shingle.
-        sides_alike: Whether rows with an answer get their keys from its shingles alone, and share no key if their facts
-            differ, or if their prompts are too short for a shingle and differ.
+        width: Number of tokens in a shingle.
+        sides_alike: Whether prompts and answers must each be alike. If so, the keys of a row with an answer come from
+            the answer's shingles alone. Rows with different facts, or different prompts too short for a shingle, then
+            share no key, nor does a row with an answer share one with a row without.
         multipliers, offsets: uint32, one of each per permutation.
-        depth: Permutations in a band.
-        words: 64-bit words of a sketch, a power of two.
+        depth: Number of permutations in a band.
+        words: Number of 64-bit words in a sketch, a power of two.
 
     Returns:
-        shingles: uint32, 31 bits of hash and one bit that is set in an answer; distinct and ascending in a row. A row
-            whose answer must be compared and is too short has no shingles.
-        begins: int64, first shingle of each row.
-        answered: int32, number of shingles in an answer.
-        sketches: uint64, rows x words.
-        keys: uint64, rows x bands.
+        shingles: uint32, 31 bits of hash and a lowest bit that is set if the shingle occurs in an answer; distinct and
+            ascending within a row. A row has none if `sides_alike` is set and its answer is too short for a shingle.
+        begins: int64, index of each row's first shingle (rows + 1 entries).
+        answered: int32, number of each row's shingles that occur in an answer.
+        sketches, keys: uint64, shapes (rows, words) and (rows, bands).
         signed: bool, whether the row has keys.
     """
     rows = len(row_turns) - 1
@@ -213,7 +213,7 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
             bit = value >> 1 & np.uint32(words * 64 - 1)
             sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
         _min_hashes(own, by_answer, multipliers, offsets, lowest)
-        # A row with an answer and one without are never alike, nor are rows whose facts or short prompts differ.
+        # The seed keeps rows apart that cannot be alike: with and without an answer, with other facts or short prompts.
         seed = mix(facts[row] + np.uint64(by_answer)) if sides_alike else np.uint64(0)
         if by_answer and not prompt_size:
             for turn in range(row_turns[row], row_turns[row + 1]):
@@ -230,7 +230,7 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
 
 @njit(nogil=True, cache=True)
 def _add_shingles(shingles, n, tokens, width, in_answer):
-    """Write the shingles of a turn from place n on, by a rolling hash, and return the place after the last."""
+    """Write the shingles of a turn (rolling hashes) from index n on, and return the index after the last."""
     power, rolling = np.uint64(1), np.uint64(0)
     for token in tokens[: width - 1]:
         power *= _BASE
@@ -245,7 +245,7 @@ def _add_shingles(shingles, n, tokens, width, in_answer):
 
 @njit(nogil=True, cache=True)
 def _remove_repeats(shingles, first, last):
-    """Merge equal shingles from `first` up to `last`, with their answer bits, and return the place after the last."""
+    """Merge equal sorted shingles and their answer bits from `first` up to `last`; return the index after the last."""
     n = first
     for value in shingles[first:last]:
         if n > first and shingles[n - 1] >> 1 == value >> 1:
@@ -258,7 +258,7 @@ def _remove_repeats(shingles, first, last):
 
 @njit(nogil=True, cache=True)
 def _min_hashes(shingles, of_answer, multipliers, offsets, lowest):
-    """Fill `lowest` with each permutation's least value over the shingles, or over the answer's shingles."""
+    """Fill `lowest` with the minimum of each permutation over all shingles, or over those of answers (`of_answer`)."""
     lowest[:] = np.uint32(0xFFFFFFFF)
     for shingle in shingles:
         if of_answer and not shingle & 1:

@@ -1,1 +1,1 @@
-"""Evaluation of models: tasks from benchmark folders, answers, scores, and the turns of the weak domain loop."""
+"""Evaluation of models: tasks from benchmark folders, checks of answers, scores, and turns of the weak domain loop."""

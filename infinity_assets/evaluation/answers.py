@@ -1,4 +1,4 @@
-"""Comparison of model answers with the one right answer of a task."""
+"""Comparison of a model's answer with the right answer of a task."""
 
 import re
 from fractions import Fraction
@@ -8,10 +8,10 @@ Form = Literal["number", "math", "text"]
 
 
 class Expected(NamedTuple):
-    """A right answer in a form that can be compared."""
+    """A right answer that can be compared with a model's answer."""
 
     form: Form
-    """`number`: compare as numbers; `math`: as numbers or LaTeX; `text`: ignoring case, punctuation and articles."""
+    """Comparison: `number` as numbers; `math` as numbers or LaTeX; `text` without case, punctuation and articles."""
     value: str
 
 
@@ -26,9 +26,9 @@ _WORDS = 6
 
 
 def parse_expected(answer: str) -> Expected | None:
-    r"""Parse a benchmark's right answer: after `####` (GSM8K), in the last `\boxed{}` (MATH), or a whole short text.
+    r"""Parse a benchmark's right answer: the text after `####` (GSM8K), the last `\boxed{}` (MATH), or a short text.
 
-    Return `None` for a longer text, because no rule can decide if another text has the same meaning.
+    Return `None` for a longer text, because no rule can decide whether another text has the same meaning.
     """
     text = answer.strip()
     if "####" in text:
@@ -57,10 +57,10 @@ def is_right(text: str, right: Expected) -> bool:
 
 
 def extract_final(text: str, form: Form) -> str | None:
-    r"""Extract the final answer of a text.
+    r"""Extract the final answer from a model's text; `None` if there is none.
 
-    This is the content of the last `\boxed{}`, else the text after the last `Answer:`, else the last number, or the
-    last line if the form is `text`.
+    It is the content of the last `\boxed{}`, else the text after the last `Answer:`, else the last number (or, for the
+    form `text`, the last line).
     """
     if (inside := extract_boxed(text)) is not None:
         return inside
@@ -79,7 +79,7 @@ def extract_final(text: str, form: Form) -> str | None:
 
 
 def extract_boxed(text: str) -> str | None:
-    r"""Extract the content of the last `\boxed{}`, which may contain braces; `None` if there is none."""
+    r"""Extract the content of the last `\boxed{}`, which may contain braces; `None` if there is no box."""
     start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
     if start < 0:
         bare = re.findall(r"\\boxed\s+(\S+?)(?=[$\s]|$)", text)  # \boxed 5
@@ -94,9 +94,9 @@ def extract_boxed(text: str) -> str | None:
 
 
 def parse_number(text: str) -> Fraction | None:
-    r"""Parse a text as a number, without unit, currency and thousands' commas; `None` if it is not a number.
+    r"""Parse a text as a number and ignore its unit, currency and thousands separators; `None` if it is not a number.
 
-    `\frac{1}{2}` is 1/2, `50\%` is 50.
+    `\frac{1}{2}` is 1/2, and `50\%` is 50.
     """
     plain = normalize_latex(text)
     plain = re.sub(r"^([-+]?)\\frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", plain)
@@ -111,7 +111,7 @@ def parse_number(text: str) -> Fraction | None:
 
 
 def normalize_latex(text: str) -> str:
-    """Remove the parts of LaTeX that only affect its layout (after the comparison of MATH, arXiv 2103.03874)."""
+    """Remove differences of layout, units and notation from LaTeX (after MATH's own comparison, arXiv 2103.03874)."""
     text = text.strip().strip("$").strip()
     text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:|quad|qquad)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)

@@ -1,4 +1,4 @@
-"""Evaluation of a model on tasks."""
+"""Evaluation of a model: it answers tasks, and every answer is checked."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from infinity_assets.settings.foundation import Limits
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 PROMPTS = {EXACT: "evaluate_exact", CHOICE: "evaluate_choice", CODE: "evaluate_code"}
-"""Prompts by kind of task."""
+"""Names of the prompts, by kind of task."""
 
 _LETTER = Sampling(temperature=0.0, max_tokens=1)
 _WRONG = (EMPTY, INVALID_CHOICE, REFUSED)
-"""Errors that count as wrong answers."""
+"""Error classes of calls that count as wrong answers."""
 
 
 class Evaluation(NamedTuple):
-    """Verdicts on a model's answers."""
+    """The verdicts on a model's answers."""
 
     verdicts: pl.DataFrame
-    """One line per task: item_id, right (null if there is no verdict), error (why)."""
+    """One line per task: item_id, right (null if there is no verdict), error (the reason for the null)."""
     programs: Counter[str]
-    """Number of programs by verdict."""
+    """Number of programs by status, or by status and reason (`failed: AssertionError`)."""
 
 
 def evaluate(
@@ -43,15 +43,15 @@ def evaluate(
     folder: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Ask a model and check its answers.
+    """Ask a model to answer tasks, and check its answers.
 
     Args:
-        inference, spec: The models, and the one to evaluate.
-        tasks: `tasks.TASK`, all of a kind that can be checked.
-        sampling: Sampling of the answers; a letter is always the most probable one.
-        limits: Limits of the model's programs.
+        inference, spec: Access to models, and the model to evaluate.
+        tasks: Tasks of schema `tasks.TASK`. Their kind is not null.
+        sampling: Sampling of the answers, except to multiple choice: there the most probable letter is taken.
+        limits: Limits on the programs that the model writes.
         folder: Folder with the user's prompts.
-        progress: Called with the number of programs done and the total.
+        progress: Called with the number of programs that have run and their total.
     """
     frame = inference.generate(spec, _build_requests(tasks, sampling, folder), "evaluate").frame
     responses = frame.select("text", "error", item_id="row_id")
@@ -78,7 +78,7 @@ def evaluate(
 
 
 def _judge_program(verdict: sandbox.Verdict) -> tuple[bool | None, str | None]:
-    """Return right and error of a program. A program that could not be confined has no verdict."""
+    """Return the columns right and error for a program. `right` is null if no program can run on this machine."""
     not_run = verdict.reason is not None and verdict.reason.startswith(sandbox.NOT_RUN)
     return (None, verdict.reason) if not_run else (verdict.status == "passed", None)
 
@@ -90,7 +90,7 @@ def _is_right(task: dict) -> bool:
 
 
 def _build_requests(tasks: pl.DataFrame, sampling: Sampling, folder: Path | None) -> list[GenerateRequest]:
-    """Build one request per task, grouped by kind."""
+    """Build one request per task, grouped by the kind of task and the number of options."""
     requests = []
     for kind, name in PROMPTS.items():
         rows = tasks.filter(pl.col("kind") == kind)

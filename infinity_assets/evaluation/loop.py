@@ -1,8 +1,8 @@
-"""A turn of the weak domain loop: from a model's scores to the factors that relax each domain's selection.
+"""The weak domain loop: each turn derives a factor per domain, by which its share may grow, from a model's scores.
 
-The graph has no cycle: a turn is a run that continues from the budget of the run before. The paper describes the loop
-(train, evaluate, compare, relax, until nothing is gained), but neither the size of a step nor when to stop; both are
-our own settings and rules, see docs/loop.md.
+The graph has no cycle, so a turn is one run, which continues from the budget of the previous run. The paper describes
+the loop (train, evaluate, compare, and relax until there is no gain), but neither the size of a step nor when to stop.
+Both are our own rules, which docs/loop.md explains.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ TURN = pl.Struct(
         "why": pl.String,
     }
 )
-"""A turn of a domain: the means over its benchmarks, and the resulting factor of its share."""
+"""The outcome of one turn for one domain: mean scores over its benchmarks, and the new factor of its share."""
 
 STATE = pl.Schema(
     {
@@ -40,14 +40,14 @@ STATE = pl.Schema(
         "turns": pl.List(TURN),
     }
 )
-"""State of the loop, one line per domain. `scores` is the fingerprint of the scores of its last turn."""
+"""State of the loop, one line per domain. `scores` is the fingerprint of the scores that the last turn used."""
 
 PROXY = "proxy"
-"""Common subject of all proxy models: gains are only counted between models of one subject."""
+"""Subject of all proxy models. A gain is only measured between models with the same subject."""
 
 
 class Standing(NamedTuple):
-    """Scores of a model and of the reference model on a domain."""
+    """Mean scores of the model under test and of the reference model over the benchmarks of a domain."""
 
     score: float
     stderr: float
@@ -57,12 +57,12 @@ class Standing(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """Return the reference model's score minus the score of the model under test."""
+        """The reference model's score minus the score of the model under test."""
         return self.reference - self.score
 
 
 def fingerprint(scores: pl.DataFrame) -> str:
-    """Return the fingerprint of the scores behind a budget; empty if there are none."""
+    """Return a hash of the scores of the model under test; an empty text if it has no scores."""
     tested = scores.filter((pl.col("role") == TESTED) & pl.col("score").is_not_null()).select(
         "benchmark", "answered", "score"
     )
@@ -72,10 +72,10 @@ def fingerprint(scores: pl.DataFrame) -> str:
 
 
 def compute_standings(scores: pl.DataFrame) -> dict[str, Standing]:
-    """Average the scores by domain, over the benchmarks with a score of the model and the reference model.
+    """Average the scores by domain, over benchmarks on which the model under test and the reference model have scores.
 
-    The standard error of a benchmark is at least one item's share: twenty wrong answers do not make the next one
-    certain.
+    The standard error of a benchmark with n > 1 answers is at least 1/n: twenty wrong answers do not prove that the
+    next one is wrong.
     """
     both = scores.filter(pl.col("role") == TESTED).join(
         scores.filter(pl.col("role") == REFERENCE).select("benchmark", reference="score"), on="benchmark"
@@ -102,12 +102,12 @@ def compute_standings(scores: pl.DataFrame) -> dict[str, Standing]:
 
 
 def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any, float], loop: Loop) -> pl.DataFrame:
-    """Advance the loop by a turn if there are new scores, and return `STATE`, one line per domain, by name.
+    """Advance the loop by a turn if there are new scores, and return its state (`STATE`), sorted by domain.
 
     Args:
-        last: `STATE` of the last budget, or `None`.
-        scores: `scores.SCORE`.
-        shares: Share of every domain before the loop.
+        last: State (`STATE`) in the last budget, or `None`.
+        scores: Scores of schema `scores.SCORE`.
+        shares: Share of each domain that is selected without the loop.
         loop: Settings of the loop.
     """
     before = {} if last is None else {row["domain"]: row for row in last.iter_rows(named=True)}
@@ -130,7 +130,7 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
 
 
 def bound(share: float, loop: Loop) -> float:
-    """Return the maximum factor of a share: the setting, or the factor that selects the whole domain."""
+    """Return the maximum factor of a domain's share: the setting `bound`, or less if less selects the whole domain."""
     return max(1.0, min(loop.bound, 1 / share)) if share else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Scores of models per benchmark: own results, results of lm-evaluation-harness, and scores of a reference model."""
+"""Scores of models per benchmark, from our evaluator, from lm-evaluation-harness, or of the reference model."""
 
 import json
 import math
@@ -26,10 +26,10 @@ SCORE = pl.Schema(
         "error": pl.String,
     }
 )
-"""A model's result on a benchmark. Key: model, benchmark."""
+"""Results, one line per model and benchmark. Key: model, benchmark."""
 
 TESTED, OTHER, REFERENCE = "tested", "other", "reference"
-"""Roles of models: the model that decides the budget, a model for comparison, and the reference model."""
+"""Roles of models: the model under test, which decides the budget; a model for comparison; the reference model."""
 
 EVALUATOR, LM_EVAL, SETTINGS = "evaluator", "lm-eval file", "reference"
 """Origins of scores."""
@@ -40,7 +40,7 @@ _FILTERS = ("strict-match", "create_test", "extract_code", "none")
 
 
 def standard_error(score: float, answered: int) -> float | None:
-    """Return the standard error of a share of answers: sqrt(p (1 - p) / (n - 1)), as in lm-evaluation-harness.
+    """Return the standard error of a share p of n answers, sqrt(p (1 - p) / (n - 1)), as lm-evaluation-harness does.
 
     Return `None` for a single answer.
     """
@@ -48,10 +48,10 @@ def standard_error(score: float, answered: int) -> float | None:
 
 
 def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Count the results of a model on tasks (`tasks.TASK`) by benchmark, as `SCORE`.
+    """Compute the score of a model on each benchmark, as `SCORE`.
 
-    Unusable answers count as wrong; failed calls only appear in `error`. `verdicts` has one line per task: item_id, right
-    (null if the call failed), error (why it failed).
+    `tasks` has the schema `tasks.TASK`. `verdicts` has one line per task: item_id, right (null if there is no verdict),
+    error (the reason for the null). Tasks without a verdict do not affect the score; `error` counts them by reason.
     """
     lines = []
     for (benchmark,), rows in tasks.join(verdicts, on="item_id", how="left").group_by("benchmark"):
@@ -76,7 +76,7 @@ def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataF
 
 
 def list_skipped(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
-    """List benchmarks that cannot be evaluated as `SCORE`; `reasons` has domain, number of items and reason in words."""
+    """List skipped benchmarks as `SCORE`. `reasons`: domain, number of items and reason in words, by benchmark."""
     same = {"model": model, "role": TESTED, "answered": 0, "origin": EVALUATOR}
     lines = [
         {**same, "benchmark": name, "domain": domain, "items": items, "error": why}
@@ -86,18 +86,18 @@ def list_skipped(model: str, reasons: Mapping[str, tuple[str | None, int, str]])
 
 
 def match_name(benchmark: str, names: Mapping[str, Any]) -> str | None:
-    """Return the longest name that a benchmark or task begins with, followed only by suffixes such as `_test`."""
+    """Return the longest of `names` that equals a benchmark's name without suffixes such as `_test`, or `None`."""
     fitting = [name for name in names if re.fullmatch(re.escape(name.lower()) + _SUFFIX, benchmark.lower())]
     alias = _ALIASES.get(benchmark.lower())
     return max(fitting, key=len) if fitting else alias if alias in names else None
 
 
 _ALIASES = {"hendrycks_math": "math", "minerva_math": "math", "ceval-valid": "ceval"}
-"""Benchmark names of lm-evaluation-harness tasks."""
+"""Benchmark names by task of lm-evaluation-harness, for tasks with other names."""
 
 
 def list_references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
-    """List the reference model's scores on the benchmarks of a table of scores, as `SCORE`."""
+    """List the reference model's scores on the benchmarks in `scores`, as `SCORE`. `reference`: scores by benchmark."""
     known = scores.select("benchmark", "domain", "kind").unique("benchmark", keep="first", maintain_order=True)
     lines = [
         {**row, "model": model, "role": REFERENCE, "score": reference[name], "origin": SETTINGS}
@@ -108,7 +108,7 @@ def list_references(scores: pl.DataFrame, model: str, reference: Mapping[str, fl
 
 
 def find_result_files(path: Path) -> list[Path]:
-    """Find the result files at a path to a file or folder; `InfinityError` if there is none."""
+    """Find the result files at a path, a file or a folder. Raise `InfinityError` if there is no such file."""
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         missing = f"{path} has no results_*.json of lm-evaluation-harness."
@@ -119,8 +119,8 @@ def find_result_files(path: Path) -> list[Path]:
 def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
     """Read results of lm-evaluation-harness (`results_*.json`) as `SCORE`, one line per model and task.
 
-    The latest result of a model on a task counts, and the model of the latest file is the one under test. A task
-    without a domain has an `error`, unless it is part of a known group of tasks.
+    The latest result of a model on a task counts, and the model of the latest file is the one under test. Tasks without
+    a domain have an `error`, except the members of a group of tasks with a domain: they are left out.
 
     Args:
         path: A result file, or a folder with result files.
@@ -174,11 +174,11 @@ def _read_tasks(
 
 
 def _find_metric(values: Mapping[str, Any]) -> tuple[str, float, float | None] | None:
-    """Return metric with filter, value and standard error; `_METRICS` and `_FILTERS` are in order of preference."""
+    """Return the preferred metric (by the order of `_METRICS`, then `_FILTERS`): name, value, standard error."""
     ranked = []
     for key, value in values.items():
         metric, _, filter_name = key.partition(",")
-        if metric in _METRICS and isinstance(value, (int, float)) and 0 <= value <= 1:  # NaN is neither
+        if metric in _METRICS and isinstance(value, (int, float)) and 0 <= value <= 1:  # false for NaN, too
             place = _FILTERS.index(filter_name) if filter_name in _FILTERS else len(_FILTERS)
             ranked.append((_METRICS.index(metric), place, key, float(value)))
     if not ranked:

@@ -1,13 +1,12 @@
-"""Tasks with checkable answers, read from benchmark folders.
+"""Tasks: benchmark items with the data that is needed to check a model's answer.
 
-A task is a benchmark item with the data that an evaluator needs, keyed by its `item_id`. Its kind follows from the keys
-of its record and from its answer:
+The kind of a task follows from the keys of its record and from its answer:
 
-* `code_execution`: it has tests like HumanEval (`prompt`, `test`, `entry_point`) or MBPP (`test_list`);
-* `multiple_choice`: its answer is one of the options listed in the record, or in its text as `(A) ...`;
-* `exact_match`: its answer is a number, a formula in a box, or a few words.
+* `code_execution`: the record has tests like HumanEval (`prompt`, `test`, `entry_point`) or MBPP (`test_list`).
+* `multiple_choice`: the answer is one of the options, which the record lists or its question contains as `(A) ...`.
+* `exact_match`: the answer is a number, a formula in a box, or a few words.
 
-No rule can check the answers of other items.
+The kind is null for other items, whose answers no rule can check.
 """
 
 import re
@@ -43,16 +42,16 @@ TASK = pl.Schema(
         "entry_point": pl.String,
     }
 )
-"""A task. Key: item_id. `kind`: null if there is nothing to check; `question`: the text to ask, with options and
-tests; `options`: their number; `form`: `answers.Form` of an exact match; `expected`: the right answer, or the letter
-of the right option; `setup` and `tests`: code before and after the answer; `entry_point`: the function that
-HumanEval's prompt, the setup, begins."""
+"""Tasks, one line per benchmark item. Key: item_id. `kind`: null if no rule can check an answer; `question`: the text
+to ask, with options or tests; `options`: their number; `form`: `answers.Form` of an exact match; `expected`: the right
+answer, or the letter of the right option; `setup` and `tests`: code before and after the answer; `entry_point`: the
+function to complete, whose beginning is the setup (HumanEval only)."""
 
 _LISTED = re.compile(r"(?m)^\s*\(([A-Z])\)\s*\S")
 
 
 def read_tasks(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
-    """Read the tasks of a benchmark's folder, `TASK`, one line per item of `reading.benchmarks`, in their order."""
+    """Read a benchmark's tasks from its folder, as `TASK`: one line per item of `reading.benchmarks`, in that order."""
     source = load_source(folder)
     mapping = FieldMapping(source.fields)
     wanted = {(row["file"], row["position"]): row for row in items.iter_rows(named=True)}
@@ -73,7 +72,7 @@ _OF_ITEM = ("item_id", "benchmark", "domain", "language")
 
 
 def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of `TASK` that a line of `benchmarks` lacks, from its record; empty if nothing can be checked."""
+    """Return the columns of `TASK` that follow from an item and its record; empty if no rule can check an answer."""
     fields = {str(key).strip().lower(): value for key, value in record.items()}
     prompt, options, answer = item["prompt"], item["further"] or [], item["answer"]
     match fields:
@@ -81,7 +80,7 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
             "test": str(tests),
             "entry_point": str(entry),
             "prompt": str(setup),
-        }:  # unchanged: its white space is code
+        }:  # not stripped, because white space is part of the code
             return _code(setup, setup, f"{tests}\n\ncheck({entry})", entry)
         case {"test_list": [*asserts]} if asserts and all(isinstance(line, str) for line in asserts):
             lines = "\n".join(asserts)
@@ -89,7 +88,7 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
             setup = "\n".join([*imports, str(fields.get("test_setup_code") or "")])
             return _code(f"{prompt}\n\n{lines}", setup, lines, None)
     if len(options) > 1 and answer in options and len(options) <= len(ascii_uppercase):
-        if any(re.fullmatch(r"incorrect answer \d+", key) for key in fields):  # GPQA lists the right one first
+        if any(re.fullmatch(r"incorrect answer \d+", key) for key in fields):  # GPQA: the right one is first
             place = pl.Series([f"{item['item_id']}:{number}" for number in range(len(options))])
             options = [options[at] for at in draw("options", place).arg_sort()]
         listed = "\n".join(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False))
@@ -128,7 +127,7 @@ def explain_unusable(tasks: pl.DataFrame) -> str | None:
 
 
 def sample_tasks(tasks: pl.DataFrame, items: int) -> pl.DataFrame:
-    """Sample `items` checkable tasks of each benchmark, by item id."""
+    """Draw `items` checkable tasks of each benchmark, by a hash of their item ids."""
     checked = tasks.filter(pl.col("kind").is_not_null())
     drawn = checked.with_columns(draw("domain_scores", checked["item_id"])).sort("benchmark", "draw", "item_id")
     return (
@@ -141,9 +140,7 @@ _BEGINS = re.compile(r"(?m)^(?:def|class|import|from|@)\b")
 
 
 def extract_code(text: str) -> str:
-    """Extract a program: the first fenced block with a function, the first block, or the text from its first code
-    line.
-    """
+    """Extract a program: the first fenced block with a function, the first block, or all from the first code line."""
     blocks = _FENCE.findall(text)
     if blocks:
         return next((block for block in blocks if "def " in block), blocks[0])
@@ -154,7 +151,7 @@ def extract_code(text: str) -> str:
 def build_program(task: Mapping[str, Any], answer: str) -> str:
     """Build the program that checks an answer: setup, answer, tests.
 
-    An answer to HumanEval's prompt either repeats its function or continues it.
+    An answer to a HumanEval task either repeats the function of the prompt or continues it.
     """
     code, entry, setup = extract_code(answer), task["entry_point"], task["setup"]
     if entry and (begin := re.search(rf"(?m)^def {re.escape(entry)}\b", setup)):

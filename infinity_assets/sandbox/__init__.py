@@ -1,12 +1,12 @@
 """Sandbox for programs that a model wrote.
 
-Every program runs in a separate Python process (`child.py`, which documents its restrictions) with an empty working
-folder, an empty environment and only the standard library. No code of it runs in this process. Time is processor time,
-so a busy machine changes no result; a program that waits instead is stopped after four times the limit. A program is
-not run if it cannot be confined.
+Every program runs in its own Python process with an empty working folder, an almost empty environment and only the
+standard library. `child.py` documents the restrictions. The limit on time applies to processor time, so that a busy
+machine does not change the results. A program that waits instead of computing is stopped after four times the limit.
+A program that cannot be confined is not run.
 
-The sandbox protects against faulty and misbehaving programs. A program that forges its own report might succeed,
-because it runs in the same interpreter as the reporter.
+The sandbox protects against faulty and misbehaving programs. It cannot prevent a program from forging its verdict,
+because the code that reports the outcome runs in the same interpreter.
 """
 
 import json
@@ -36,13 +36,13 @@ _RESTRICTIONS = Path(__file__).with_name("restrictions.yaml")
 _COMMAND = (sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", str(_CHILD))
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # fixes the order of sets
 NOT_RUN = "not run: "
-"""Prefix of the reason if a program was refused regardless of its content."""
+"""Prefix of the reason if a program was refused because it could not be confined."""
 
 _START_SECONDS = 2.0
-"""Seconds that the process has to start."""
+"""Seconds that a process may take to start, in addition to the limit."""
 _REPORT_BYTES = 64 << 10
 _SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Limit on concurrent programs of all callers: a program that waits for a processor would count as waiting."""
+"""Limit on the programs that run at the same time, so that none is stopped because it waits for a processor."""
 
 
 class Verdict(NamedTuple):
@@ -52,9 +52,9 @@ class Verdict(NamedTuple):
     """`passed`: it ran to its last line. `failed`: it did not. `timeout`: it took too long. `refused`: it was not run
     because it could not be confined, or it tried something forbidden."""
     reason: str | None
-    """Reason in words; None if the program passed."""
+    """Reason in words; `None` if the program passed."""
     seconds: float
-    """Duration from start to end."""
+    """Elapsed time from start to end."""
 
 
 def run(
@@ -63,12 +63,12 @@ def run(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Verdict]:
-    """Run programs (source texts) in the sandbox and return their verdicts, in order.
+    """Run programs in the sandbox and return their verdicts, in the same order.
 
     Args:
-        programs, limits: The programs, and limits on time, memory and files.
-        workers: Number of concurrent programs; None for the number of cores.
-        progress: Called with the numbers of finished programs and of all programs.
+        programs, limits: Source code of the programs, and limits on time, memory and files.
+        workers: Number of concurrent programs; `None` for the number of cores.
+        progress: Called with the number of finished programs and their total.
     """
     verdicts: dict[int, Verdict] = {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -108,7 +108,7 @@ def _read_restrictions() -> dict:
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, began: float) -> tuple[Status, str] | None:
-    """Wait until the process ends, or kill it when it exceeds a limit and return status and reason."""
+    """Wait until the process ends. If it exceeds a limit, kill it and return the status and the reason."""
     pause = 0.002
     stopped = None
     while process.poll() is None and not stopped:
@@ -127,7 +127,7 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, began:
 def _folder_size(folder: Path) -> int:
     try:
         return sum(file.lstat().st_size for file in folder.rglob("*"))
-    except OSError:  # a file was removed meanwhile
+    except OSError:  # the program removed a file meanwhile
         return 0
 
 

@@ -1,6 +1,6 @@
-"""Script inside the sandbox, run by the package `sandbox` in a separate Python process. Standard library only.
+"""Script that the package `sandbox` runs in a separate Python process. It uses only the standard library.
 
-It reads a program from standard input, drops its own rights, and runs the program under these restrictions:
+It reads a program from standard input, gives up its own rights, and runs the program under these restrictions:
 
 * kernel limits on processor time, memory, file size and open files;
 * another user without groups, if it was started as root;
@@ -9,8 +9,8 @@ It reads a program from standard input, drops its own rights, and runs the progr
 * seccomp: no sockets, processes, programs, signals, changes of ownership or modes, or rare system calls. Threads are
   allowed.
 
-The kernel enforces them; an audit hook also notices forbidden attempts, to report the reason in words. The report goes
-to standard output, which is a file, as JSON lines.
+The kernel enforces them. An audit hook also stops forbidden attempts, in order to report the reason in words. The
+report goes to standard output, which is a file, as JSON lines.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ MODULES = (
     "statistics", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "traceback", "types",
     "typing", "unicodedata", "unittest", "uuid", "encodings.idna", "linecache", "tokenize",
 )  # fmt: skip
-"""Modules that are imported beforehand, because the other user may not be able to read Python's folders."""
+"""Modules that are imported before the script becomes another user, who may not be able to read Python's folders."""
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
@@ -38,18 +38,18 @@ _ALLOW, _EPERM, _ENOSYS, _KILL = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
 _READING = 0b1101  # execute, read a file, read a folder
 _ON_A_FILE = 0b1100000000000111  # rights that a rule for a file can grant: execute, write, read, truncate, ioctl
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""Number of rights by version of Landlock; 16 from version 5 on."""
+"""Number of access rights by version of Landlock; 16 from version 5 on."""
 
 
 class Unsafe(Exception):
-    """The sandbox is not possible on this machine."""
+    """Programs cannot be confined on this machine."""
 
 
 def confine(limits: dict, system_calls: dict, libc: ctypes.CDLL) -> None:
-    """Drop all rights that the program must not have.
+    """Give up all rights that the program must not have.
 
     Raises:
-        Unsafe: That is not possible, so the program must not run.
+        Unsafe: The rights cannot be given up, so the program must not run.
     """
     architecture = _ARCHITECTURES.get(platform.machine())
     if sys.platform != "linux" or architecture is None:
@@ -65,12 +65,12 @@ def confine(limits: dict, system_calls: dict, libc: ctypes.CDLL) -> None:
         (resource.RLIMIT_FSIZE, limits["file_size"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
-        # The limit counts all processes of a user, so it needs a separate user.
+        # This limit counts all processes of a user, so it only makes sense for a separate user.
         *([(resource.RLIMIT_NPROC, 64)] if root else []),
     ):
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # SIGXCPU can be caught; SIGKILL follows a second later.
+        # A program can catch SIGXCPU, but not the SIGKILL that follows a second later.
         most = value + 1 if name == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else value
         resource.setrlimit(name, (value, most))
     if libc.prctl(38, 1, 0, 0, 0):  # no_new_privs
@@ -146,7 +146,7 @@ def _seccomp(libc: ctypes.CDLL, system_calls: dict, architecture: int, column: i
 
 
 def watch(restrictions: dict, report) -> None:
-    """Install an audit hook that reports forbidden attempts and stops them."""
+    """Install an audit hook that reports and stops forbidden attempts. `report` takes the reason as `refused`."""
     inside = os.path.realpath(".")
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -169,7 +169,7 @@ def watch(restrictions: dict, report) -> None:
 
 
 def main() -> None:
-    """Run the program from standard input, a JSON object: program, token, limits, restrictions."""
+    """Run the program in the JSON object on standard input, with the keys program, token, limits and restrictions."""
     task = json.load(sys.stdin)
     output = os.dup(1)
     for stream in (0, 1, 2):
@@ -200,7 +200,7 @@ def main() -> None:
         report(failed=f"{type(error).__name__}: {words}" if words else type(error).__name__)
     else:
         report(done=task["token"])
-    os._exit(0)  # do not wait for threads that continue
+    os._exit(0)  # without waiting for the program's threads
 
 
 if __name__ == "__main__":

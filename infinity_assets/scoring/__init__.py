@@ -1,1 +1,1 @@
-"""Measures of rows: language, domain, labels, likelihood, quality. The Dagster layer calls the models."""
+"""Measures of rows: language, domain, labels, likelihood, quality. The Dagster layer calls the large models."""

@@ -6,11 +6,11 @@ from infinity_assets.rows import conversation
 from infinity_assets.scoring import domain, language
 
 _ROWS = 4000
-"""Rows per batch, to limit memory."""
+"""Number of rows per batch, which limits the memory."""
 
 
 def fill_language_and_domain(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with nulls in `language` and `domain` filled from their text."""
+    """Fill the nulls in `language` and `domain` by classifying the texts of the rows."""
     tag = language.detect(conversation.content_of("user", "assistant"))
     label = domain.classify(conversation.content_of("user"), conversation.answer())
     filled = [

@@ -21,19 +21,19 @@ import polars as pl
 from infinity_assets.rows.domains import DOMAINS
 
 WEIGHTS = Path(__file__).with_name("domain.npz")
-"""weights: int8, buckets x domains. scale: size of one step of each domain's column. bias: one per domain."""
+"""File of the model. weights: int8, shape (buckets, domains). scale and bias: unit of weights and bias, by domain."""
 
 _BITS = 16
 BUCKETS = 2**_BITS
 _HEAD = 400
 _TAIL = 200
 _ANSWER = 200
-"""Characters read from the start and the end of the prompt, where long prompts put the request, and from the start of
-the answer."""
+"""Number of characters read from the start of the prompt, from its end (where long prompts put the request), and from
+the start of the answer."""
 _LONGEST_RUN = 3
 """Maximum number of consecutive tokens in a feature."""
 _ROWS = 1000
-"""Rows per batch: their arrays stay in the cache."""
+"""Number of rows per batch, small enough for their arrays to stay in the processor's cache."""
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _BASE_INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
@@ -43,7 +43,7 @@ _NOTHING, _ALONE, _WORD, _NUMBER = np.arange(4, dtype=np.uint8)
 
 
 def classify(prompt: pl.Expr, answer: pl.Expr) -> pl.Expr:
-    """Return the domain, from the user turns and the answer, either of which may be null. `chat` if both are empty."""
+    """Return the domain of a row from its user turns and its answer. Either may be null; if both are empty, `chat`."""
     return pl.struct(prompt.alias("prompt"), answer.alias("answer")).map_batches(
         _classify, return_dtype=pl.String, is_elementwise=True
     )
@@ -66,16 +66,15 @@ def _classify(rows: pl.Series) -> pl.Series:
 def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Hash the features of every row into buckets.
 
-    Features are runs of one to three tokens, and the first token and first two tokens of a prompt. Answers and prompts have
-    separate features. A token is a word, a number regardless of its digits, one character of a script without spaces,
-    or one sign. Hashes are polynomials modulo 2^64 of the code points: equal on every machine and with every version of
-    every library.
+    Features are runs of one to three tokens, and the first one and the first two tokens of a prompt. Prompts and
+    answers have separate features. A token is a word, a number (all numbers are one token), one character of a script
+    without spaces, or one sign. Hashes are polynomials of the code points modulo 2^64, and thus equal on every machine.
 
     Args:
         rows: Columns prompt and answer, either of which may be null.
 
     Returns:
-        The buckets, each as often as it occurs, and for each the index of its row.
+        The bucket of every occurrence of a feature, and the index of the row in which it occurs.
     """
     prompt = pl.col("prompt").cast(pl.String).fill_null("")
     answer = pl.col("answer").cast(pl.String).fill_null("")
@@ -115,7 +114,7 @@ def _bucket(hashes: np.ndarray, salt: int) -> np.ndarray:
 
 
 def _tokens(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hash of every token and the index of its text, in reading order."""
+    """Return the hash of every token, in reading order, and the index of its text."""
     lower = texts.str.to_lowercase().to_list()
     points = np.frombuffer("\n".join([*lower, ""]).encode("utf-32-le", "replace"), np.uint32)
     kinds = _kinds()[np.minimum(points, 0xFFFF)]
@@ -140,7 +139,7 @@ def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _kinds() -> np.ndarray:
-    """Return the kind of token per code point of the first plane, 0 for spaces and controls."""
+    """Return the kind of token of each code point below 2^16; 0 for spaces and control characters."""
     kinds = np.full(0x10000, _ALONE, np.uint8)
     for point in range(0x10000):
         category = unicodedata.category(chr(point))
@@ -159,6 +158,6 @@ def _kinds() -> np.ndarray:
 
 @cache
 def _model() -> tuple[list[np.ndarray], np.ndarray]:
-    """Return one column of weights per domain, and the biases."""
+    """Return one array of weights per domain, and the biases."""
     with np.load(WEIGHTS) as stored:
         return list((stored["weights"] * stored["scale"]).T.copy()), stored["bias"]

@@ -1,7 +1,7 @@
-"""The judge's score: the expectation over the digits 1 to 5, from the log-probabilities of the first answer token.
+"""The judge's score: the expected value of a digit from 1 to 5, by the log-probabilities of the answer's first token.
 
-Deita scores this way (arXiv 2312.15685). The score is deterministic, finer than the digit alone, and null if a
-log-probability is missing.
+Deita scores in this way (arXiv 2312.15685). The score is deterministic and finer than the digit that the judge writes.
+It is null if the log-probability of a digit is missing.
 """
 
 import polars as pl
@@ -9,11 +9,11 @@ import polars as pl
 DIGITS = ("1", "2", "3", "4", "5")
 
 NO_LOGPROBS = "no_logprobs"
-"""Error of an answer without a log-probability for each digit: the digit alone is not an expectation."""
+"""Error of an answer without a log-probability for each digit, from which no expected value can be computed."""
 
 
 def expectation(choice_logprobs: pl.Expr) -> pl.Expr:
-    """Return the score, from a list of the log-probabilities of the five digits in ascending order."""
+    """Return the score from a list of log-probabilities, one for each of the five digits in ascending order."""
     weights = choice_logprobs.list.eval(pl.element().exp())
     weighted = choice_logprobs.list.eval(pl.element().exp() * (pl.int_range(pl.len()) + 1))
     finite = choice_logprobs.list.eval(pl.element().is_finite().fill_null(False)).list.all()

@@ -1,10 +1,10 @@
-"""Manual overrides for labels, which take precedence over the models' answers.
+"""Manual overrides of labels, which take precedence over the models' answers.
 
-The package ships `common_labels.yaml`; a user's `labels.yaml` in the data folder takes precedence over it.
+The package ships `common_labels.yaml`. A user's `labels.yaml` in the data folder takes precedence over it.
 
 ```yaml
 word problem: {label_zh: 应用题, cate_ability: [mathematics, problem solving]}
-maths: {into: mathematics}        # a synonym, or a label that contains it
+maths: {into: mathematics}        # the label that replaces it: a synonym or a broader label
 ```
 """
 
@@ -30,7 +30,7 @@ class Override(BaseModel):
     cate_ability: tuple[str, ...] | None = None
     """The coarse abilities."""
     into: str | None = None
-    """The label that replaces it."""
+    """The label that replaces this one."""
 
     @field_validator("cate_ability")
     @classmethod
@@ -41,12 +41,12 @@ class Override(BaseModel):
 
 
 def files(data: Path) -> list[Path]:
-    """Return the existing files in ascending precedence."""
+    """Return the existing files of overrides in ascending precedence."""
     return [file for file in (SHIPPED, data / FILE) if file.is_file()]
 
 
 def read(data: Path) -> dict[str, Override]:
-    """Return the overrides by label; `InfinityError` if a file is not YAML of that form."""
+    """Return the overrides by label. Raise `InfinityError` if a file is not YAML of the documented form."""
     return {label: override for file in files(data) for label, override in _read(file).items()}
 
 

@@ -1,8 +1,8 @@
-"""Labels that the tagger writes about a row, and the coarse abilities that each label is lifted to.
+"""Labels that the tagger gives to rows, and the coarse abilities of each label.
 
 The tagger writes free-form labels. The name (`scoring/vocabulary.py`), the coarse abilities and the Chinese name of a
-label are decided once per label. The coarse list has the 25 categories of Infinity-Instruct's README figure and
-`other`, each with a Chinese name.
+label are decided once per label, not per row. The coarse abilities are the 25 categories of the figure in
+Infinity-Instruct's README, and `other`.
 """
 
 import re
@@ -40,17 +40,17 @@ ABILITIES: dict[str, str] = {
     "safety": "安全",
     "other": "其他",
 }
-"""Coarse abilities (`cate_ability`), English to Chinese."""
+"""The Chinese name of each coarse ability (`cate_ability`), by its English name."""
 
 
 def schema(max_labels: int) -> dict[str, Any]:
-    """Return the JSON schema of the tagger's answer: labels of up to three words."""
+    """Return the JSON schema of the tagger's answer: up to `max_labels` labels of one to three words."""
     words = {"type": "string", "pattern": "^[a-z][a-z0-9+#]{1,15}( [a-z0-9+#]{1,15}){0,2}$"}
     return _schema_of_list("ability", words, max_labels)
 
 
 def lift_schema() -> dict[str, Any]:
-    """Return the JSON schema of a lift: one or two coarse abilities."""
+    """Return the JSON schema of the answer that gives a label its one or two coarse abilities."""
     return _schema_of_list("cate_ability", {"type": "string", "enum": list(ABILITIES)}, 2)
 
 
@@ -62,13 +62,13 @@ def _schema_of_list(name: str, items: dict[str, Any], most: int) -> dict[str, An
 def normalise(label: pl.Expr) -> pl.Expr:
     """Lowercase a label, replace special characters by spaces and collapse white space (InsTag, arXiv 2308.07074).
 
-    `+` and `#` stay: C++ is not C.
+    `+` and `#` are kept, because C++ is not C.
     """
     return normalize_text(normalize_text(label).str.replace_all(r"[^\w\s+#]|_", " "))
 
 
 def parse(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the tagger's answers: row_id, text (a JSON object that fits `schema`, or null), error.
+    """Parse the tagger's answers (columns row_id, text, error). The text is a JSON object that fits `schema`, or null.
 
     Returns:
         One line per answer: row_id, raw_labels (list, distinct, in the model's order), tag_error.
@@ -77,7 +77,7 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def parse_lifted(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the coarse abilities of labels: row_id (the label), text (a JSON object as `lift_schema`, or null), error.
+    """Parse the coarse abilities in answers: row_id (the label), text (JSON that fits `lift_schema`, or null), error.
 
     Returns:
         One line per answer: label, cate_ability (distinct, in the model's order; null on an error), lift_error.
@@ -86,7 +86,7 @@ def parse_lifted(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _list_in_answer(key: str) -> pl.Expr:
-    """Return the distinct texts under a key of a JSON answer. The text of an answer with an error need not be JSON."""
+    """Return the distinct texts under a key of a JSON answer; null for an answer with an error."""
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
     listed = fits.str.json_decode(pl.Struct({key: pl.List(pl.String)})).struct.field(key)
     return listed.list.unique(maintain_order=True)
@@ -94,17 +94,17 @@ def _list_in_answer(key: str) -> pl.Expr:
 
 _NAME = r"^[\p{Han}A-Za-z0-9+#/ -]{1,20}$"
 _STAMMER = re.compile(r"([^\x00-\x7f])\1|([^\x00-\x7f]{2,}).?\2")
-"""A part repeated at once, which small models write when they degenerate."""
+"""A part that is repeated immediately, as small models write when they degenerate."""
 
 
 def parse_chinese_names(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the Chinese names of labels: row_id (the label), text, error.
+    """Parse the Chinese names of labels in answers: row_id (the label), text, error.
 
     Returns:
         One line per answer: label, label_zh, name_error. `label_zh` is the first line of the text without quotes and
-        full stops. It is null unless it is a Chinese name (Han characters, Latin letters and digits, 20 characters at
-        most, no part repeated at once) that no other label has; `name_error` then gives the reason (not_chinese,
-        shared, or the error of the answer).
+        full stops. It must be a Chinese name (Han characters, Latin letters and digits, at most 20 characters, no part
+        repeated immediately) that no other label has. Otherwise it is null, and `name_error` is the reason:
+        not_chinese, shared, or the error of the answer.
     """
     name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
     named = answers.select("row_id", "error", name=name)

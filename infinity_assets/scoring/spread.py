@@ -1,8 +1,8 @@
 """Labels for rows that no model labelled, by a vote of the nearest labelled rows.
 
-A row takes a label if enough of its neighbours carry it, weighted by their cosines. Coarse abilities have
-a separate vote, because neighbours may agree on mathematics and on nothing finer. A coarse ability that follows from a
-winning fine label wins too.
+A row gets a label if enough of its neighbours carry it, weighted by their cosines. Coarse abilities have a separate
+vote, because neighbours may agree on mathematics and on nothing finer. A coarse ability that follows from a winning
+fine label wins, too.
 """
 
 from typing import NamedTuple
@@ -28,21 +28,21 @@ class Labelled(NamedTuple):
     vectors: Vectors
     """Shape (rows, width)."""
     keys: npt.NDArray[np.uint64]
-    """A number per row, independent of its position, that breaks ties."""
+    """One number per row that breaks ties and does not depend on the row's position."""
     labels: pl.DataFrame
     """Columns ability and cate_ability: lists, never null."""
 
 
 def neighbours(queries: Vectors, labelled: Labelled, floor: float, most: int, exact_up_to: int) -> pl.DataFrame:
-    """Find the labelled rows nearest to every query, of shape (queries, width).
+    """Find the labelled rows nearest to every query.
 
     Args:
-        queries, labelled: The vectors to search for, and the rows to search.
+        queries, labelled: Vectors of unlabelled rows, shape (queries, width), and the labelled rows to search.
         floor, most: Minimum cosine, and maximum number of neighbours per query.
         exact_up_to: Maximum number of labelled rows for an exact search. With more, hnswlib may miss some neighbours.
 
     Returns:
-        query, row (indices), similarity; sorted by query, best first.
+        Columns query, row (indices), similarity; sorted by query, the nearest row first.
     """
     if not len(queries) or not len(labelled.keys):
         return pl.DataFrame(schema={"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32})
@@ -57,35 +57,35 @@ def vote(nearby: pl.DataFrame, lists: pl.Series, share: float, most: int | None 
     Args:
         nearby: The result of `neighbours`.
         lists: The labels of every labelled row.
-        share: Minimum share of the total weight that wins. The weight of a neighbour is its cosine.
+        share: Share of the neighbours' total weight that a label needs to win. A neighbour's weight is its cosine.
         most: Maximum number of labels per query, or `None` for all that win.
 
     Returns:
-        query, labels (list, by descending weight, then alphabetically). A query without a winning label has no line.
+        Columns query, labels (list, by descending weight, then name). A query without a winning label has no line.
     """
     weighed = nearby.select("query", "row", weight=pl.col("similarity").cast(pl.Float64).clip(0.0).round(6))
     total = weighed.group_by("query").agg(total=pl.col("weight").sum())
     carried = weighed.with_columns(label=lists.gather(weighed["row"])).explode("label").drop_nulls("label")
     weights = carried.group_by("query", "label").agg(pl.col("weight").sum()).join(total, on="query")
-    # The order of summation changes a sum of floats by less than this.
+    # 1e-9 is more than the order of summation can change a sum of floats.
     won = weights.filter(pl.col("weight") >= share * pl.col("total") - 1e-9).with_columns(pl.col("weight").round(5))
     ranked = won.sort("query", pl.col("weight") * -1, "label").group_by("query", maintain_order=True)
     return ranked.agg(labels=pl.col("label") if most is None else pl.col("label").head(most))
 
 
 def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
-    """Compare the votes with the model's labels, leaving out each labelled row from its own vote.
+    """Measure how well votes agree with the model's labels. No labelled row takes part in its own vote.
 
     Args:
-        labelled: The rows.
-        recipe: Number of neighbours and share of votes. The minimum cosine is not used: the table helps to choose it.
+        labelled: The labelled rows.
+        recipe: Number of neighbours and share to win. Its minimum cosine is not used: this table helps to choose it.
         most: Maximum number of fine labels per row.
 
     Returns:
-        One line per band of the nearest neighbour's cosine, and the baseline `most frequent`, which gives the commonest
-        labels to all rows. Columns: from, rows, share (of all labelled rows), labelled (share of the band that gets a
-        coarse ability), then precision, recall and F1 over all pairs of row and label, for coarse abilities and for
-        fine labels. Null if there is nothing to count.
+        One line per band of the nearest neighbour's cosine (`from` is its lower bound), and one for a baseline that
+        gives the most frequent labels to all rows (`from` is `most frequent`). Columns: from, rows, share (of all
+        labelled rows), labelled (share of these rows that get a coarse ability), then precision, recall and F1 over
+        all pairs of row and label, for coarse abilities and for fine labels; null if there is nothing to count.
     """
     nearby = neighbours(labelled.vectors, labelled, BANDS[0], recipe.neighbours + 1, recipe.exact_up_to)
     others = nearby.filter(pl.col("query") != pl.col("row"))
@@ -112,7 +112,7 @@ def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
 
 
 def _commonest(lists: pl.Series, count: int) -> pl.Series:
-    """Return the most frequent labels, as a list."""
+    """Return the `count` most frequent labels as one list."""
     counts = lists.explode().drop_nulls().value_counts().sort(pl.col("count").cast(pl.Int64) * -1, lists.name)
     return pl.Series([counts[lists.name].head(count).to_list()], dtype=pl.List(pl.String))
 
@@ -134,7 +134,7 @@ def _line(name: str, voted: pl.DataFrame, total: int) -> dict[str, float | str |
 
 
 def _propose(queries: Vectors, labelled: Labelled, floor: float, most: int) -> pl.DataFrame:
-    """Find neighbours with a graph index, and recompute their cosines to match the exact search."""
+    """Find neighbours with hnswlib, and compute their cosines as the exact search does."""
     vectors = np.asarray(labelled.vectors, dtype=np.float32)
     index = open_graph(vectors.shape[1], len(vectors))
     index.add_items(vectors, np.arange(len(vectors)), num_threads=1)

@@ -1,18 +1,17 @@
-"""The vocabulary of labels, which maps every form of the tagger's labels to a name (after InsTag, arXiv 2308.07074).
+"""The vocabulary of labels: maps every form that the tagger wrote to a label (after InsTag, arXiv 2308.07074).
 
-1. *Spelling*: lower case, special characters to spaces.
-2. *Stems*: forms whose words have equal stems (Porter 2) are merged.
-3. *Frequency*: labels on fewer rows than the setting are dropped. InsTag counts forms before it stems them; here all
-   spellings of a stem count together, so that a rare spelling of a frequent label is kept.
-4. *Clusters*: names whose embeddings are close are merged, also through a chain of such pairs (single link: DBSCAN with
-   one point as a core).
-5. *Rules*: a label that implies another (support and confidence, as FP-Growth finds them for pairs) is merged into it.
-   If two labels imply each other, the more frequent one stays.
+1. *Spelling*: forms are converted to lower case, and their special characters to spaces.
+2. *Stems*: forms whose words have equal stems (Porter 2) become one label.
+3. *Frequency*: labels on fewer rows than `min_rows` are dropped. All spellings of a stem count together, so that a rare
+   spelling of a frequent label is kept. InsTag counts forms before it stems them.
+4. *Clusters*: labels whose embeddings are close are merged, also through a chain of close pairs (single linkage).
+5. *Rules*: a label that implies another one (by support and confidence, as FP-Growth finds them for pairs) is merged
+   into it. If two labels imply each other, the more frequent one stays.
 
-A label takes the name of its most frequent form, the alphabetically first on ties. The order of the rows has no effect.
+Manual overrides are applied last. The name of a label is its most frequent spelling. The order of rows has no effect.
 
-A frozen vocabulary takes no new labels: forms are looked up by spelling, by stem, and by the nearest name. The others
-are candidates for the next vocabulary.
+A frozen vocabulary takes no new labels. Forms are looked up by spelling, by stem, and by the nearest name. Forms that
+are not found are candidates for the next vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,21 +35,21 @@ FORMS = pl.Schema(
         "nearest": pl.String,
     }
 )
-"""Forms and their labels. Grain: a form as the tagger wrote it. Key: form.
+"""Forms and their labels, one line per form as the tagger wrote it. Key: form.
 
-`rows`: rows that carry the form. `step`: the last step that changed it: `name` (the form is the label), `spelling`,
-`stem`, `cluster`, `rule` or `hand`. If there is no label, `reason` is `empty`, `rare` or `not_in_vocabulary`, and
-`nearest` is the nearest label of a frozen vocabulary.
+`rows`: number of rows that carry the form. `step`: the last step that changed the form: `spelling`, `stem`, `cluster`,
+`rule` or `hand`, or `name` if the form is the label. If there is no label, `reason` is `empty`, `rare` or
+`not_in_vocabulary`, and `nearest` is the nearest label of a frozen vocabulary.
 """
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-"""Function from texts to unit vectors, shape (texts, width)."""
+"""Function that returns the unit vectors of texts, shape (texts, width)."""
 
 EMPTY = "empty"
 RARE = "rare"
 NOT_IN_VOCABULARY = "not_in_vocabulary"
 _CROWD = 1000
-"""Maximum number of neighbours of a name. Further ones are connected through these."""
+"""Number of close pairs that are kept per name. Further close names are connected through these."""
 
 
 class Vocabulary(NamedTuple):
@@ -59,11 +58,11 @@ class Vocabulary(NamedTuple):
     forms: pl.DataFrame
     """Schema `FORMS`, sorted by form."""
     steps: pl.DataFrame
-    """Columns step, labels (their number after the step)."""
+    """Columns step, labels (number of labels after the step)."""
 
 
 def list_pairs(tagged: pl.LazyFrame) -> pl.DataFrame:
-    """List the distinct pairs of row (a number) and form, from one line per row with raw_labels."""
+    """List the distinct pairs of a row (a number) and a form. `tagged` has one line per row, with raw_labels."""
     labelled = tagged.filter(pl.col("raw_labels").list.len() > 0).select(
         pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), form="raw_labels"
     )
@@ -71,7 +70,7 @@ def list_pairs(tagged: pl.LazyFrame) -> pl.DataFrame:
 
 
 def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, str]) -> Vocabulary:
-    """Build a vocabulary from the result of `list_pairs`. `by_hand` maps a label to the label that replaces it."""
+    """Build a vocabulary from the pairs of `list_pairs`. `by_hand` maps labels to the labels that replace them."""
     forms = _forms(pairs)
     steps = []
     words = forms.drop_nulls("spelling").with_columns(group="stem")
@@ -114,7 +113,7 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
 
 
 def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Labels) -> Vocabulary:
-    """Look up the forms in the result of `list_pairs` in a frozen vocabulary: label, forms (list)."""
+    """Look up the forms of pairs (`list_pairs`) in a frozen vocabulary, of columns label and forms (list)."""
     forms = _forms(pairs)
     known = frozen.select("label", form="forms").explode("form").with_columns(rank=pl.col("form") != pl.col("label"))
     known = known.with_columns(spelling=normalise(pl.col("form"))).pipe(_add_stems).sort("rank", "label", "form")
@@ -142,11 +141,11 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
 
 
 def count_labels(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows that carry each label, from forms of schema `FORMS` and the result of `list_pairs`.
+    """Count the rows that carry each label, from forms of schema `FORMS` and the pairs of `list_pairs`.
 
     Returns:
-        label, rows, share (of the rows that the tagger labelled), forms (list, most frequent first); most frequent
-        label first.
+        Columns label, rows, share (of the rows that the tagger labelled), forms (list). The most frequent label and
+        the most frequent form are first.
     """
     placed = forms.drop_nulls("label")
     rows = _counts(pairs.join(placed.select("form", "label"), on="form"), "label").rename({"count": "rows"})
@@ -159,7 +158,7 @@ def count_labels(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _forms(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return form, rows, spelling (null if no letter is left), stem; sorted by form."""
+    """Return the columns form, rows, spelling (null if it has no letter), stem; sorted by form."""
     forms = (
         pairs.group_by("form")
         .len("rows")
@@ -184,7 +183,7 @@ def _add_stems(words: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counts(pairs: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Count the distinct rows by a column, as `count`."""
+    """Count the distinct rows for each value of the column `by`, as `count`."""
     return pairs.select("row", by).unique().group_by(by).len("count")
 
 
@@ -197,13 +196,13 @@ def _name_groups(words: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rename_groups(words: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
-    """Rename groups of words; `names` has columns group, name."""
+    """Rename groups of words. `names` has the columns group, name."""
     joined = words.join(names, on="group", how="left", maintain_order="left")
     return joined.with_columns(group=pl.coalesce("name", "group")).drop("name")
 
 
 def _clusters(names: pl.Series, embed: Embed, least: float) -> pl.DataFrame:
-    """Group names that are connected by close pairs under the first of them: group, name."""
+    """Cluster the names that close pairs connect. Return each name (group) and the first name of its cluster (name)."""
     from infinity_assets.dedup.close_pairs import find_close_pairs
     from infinity_assets.dedup.comparing_kernels import join_all, settle
 
@@ -216,10 +215,10 @@ def _clusters(names: pl.Series, embed: Embed, least: float) -> pl.DataFrame:
 
 
 def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
-    """Find the groups that imply another, from distinct pairs of row and group: group, name (of the other group)."""
+    """Find groups that imply another one, from distinct pairs of row and group. Return group, name (of the other)."""
     counts = _counts(carried, "group").with_columns(pl.col("count").cast(pl.Int64))
     often = counts.filter(pl.col("count") >= recipe.min_support)
-    # The rank decides which of two groups that imply each other stays, and prevents cycles of rules.
+    # Only rules towards a group of better rank count: of two groups that imply each other one stays, without cycles.
     ranked = often.sort(pl.col("count") * -1, "group").with_row_index("rank")
     ranked_pairs = carried.join(ranked, on="group")
     both = ranked_pairs.join(ranked_pairs.select("row", into="group", into_rank="rank"), on="row").filter(
@@ -240,7 +239,7 @@ def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
 
 
 def _nearest(spellings: pl.Series, names: pl.Series, embed: Embed) -> pl.DataFrame:
-    """Return the name nearest to every spelling: spelling, nearest, similarity."""
+    """Find the name nearest to every spelling. Return the columns spelling, nearest, similarity."""
     from infinity_assets.dedup.close_pairs import find_nearest
 
     schema = {"spelling": pl.String, "nearest": pl.String, "similarity": pl.Float32}
@@ -256,7 +255,7 @@ def _distinct(frame: pl.DataFrame, column: str) -> int:
 
 
 def _describe(table: pl.DataFrame, steps: list[tuple[str, int]], unplaced: str) -> Vocabulary:
-    """Return the vocabulary of forms with a label, or with a reason: `unplaced`, unless the form is empty."""
+    """Return the vocabulary. A form without a label gets a reason: `empty` if it has no letter, else `unplaced`."""
     lacking = pl.when(pl.col("spelling").is_null()).then(pl.lit(EMPTY)).otherwise(pl.lit(unplaced))
     table = table.with_columns(reason=pl.when(pl.col("label").is_null()).then(lacking))
     steps = [("raw forms", table.height), ("spelling", _distinct(table, "spelling")), *steps]

@@ -1,1 +1,1 @@
-"""Training of small models on rows in a separate process, to measure what the rows teach."""
+"""Training of small models on samples of rows, in a separate process, to measure the quality of the selection."""

@@ -1,4 +1,4 @@
-"""A proxy: a small model fine-tuned on a sample of rows in a separate process, to measure what they teach."""
+"""The proxy: a small model that is fine-tuned on a sample of rows to measure their quality, in a separate process."""
 
 import json
 import subprocess
@@ -17,13 +17,13 @@ from infinity_assets.rows.ids import digest, draw
 from infinity_assets.settings.foundation import Proxy
 
 CURVE = pl.Schema({"step": pl.Int64, "loss": pl.Float64, "learning_rate": pl.Float64, "tokens": pl.Int64})
-"""Schema of training steps: mean loss of the step's answer tokens before the update, in nats, and their number."""
+"""Schema of the training steps: mean loss of the step's answer tokens before its update (nats), and their number."""
 
 RECORD = "training.json"
-"""File with the curve in the folder of the weights."""
+"""Name of the file with the result of the training, in the folder of the weights."""
 
 VERSION = 1
-"""Version of the training, increased when equal rows and settings give different weights."""
+"""Version of the training code. Increase it if a change gives other weights for the same rows and settings."""
 
 _SCRIPT = Path(__file__).with_name("train.py")
 
@@ -32,15 +32,15 @@ class Trained(NamedTuple):
     """The result of a proxy's training."""
 
     curve: pl.DataFrame
-    """Training steps of schema `CURVE`."""
+    """The training steps, of schema `CURVE`."""
     rows: int
-    """Number of rows in the training."""
+    """Number of rows that the proxy was trained on."""
     left_out: int
-    """Number of rows without an answer within `max_tokens`."""
+    """Number of rows that were left out, because `train.encode` returned `None`."""
 
 
 def draw_sample(rows: pl.DataFrame | pl.LazyFrame, settings: Proxy) -> pl.DataFrame:
-    """Draw the training rows by a hash of their row ids, in the order of the draws. Columns: row_id, messages."""
+    """Draw the training rows by a hash of their row ids, sorted by this hash. Columns: row_id, messages."""
     ids = rows.lazy().select("row_id").collect()
     lots = ids.with_columns(draw("proxy", ids["row_id"])).sort("draw", "row_id").head(settings.rows).select("row_id")
     texts = rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi")
@@ -50,7 +50,7 @@ def draw_sample(rows: pl.DataFrame | pl.LazyFrame, settings: Proxy) -> pl.DataFr
 def folder_name(rows: pl.DataFrame, settings: Proxy, base: str) -> str:
     """Return the name of a proxy's folder: a hash of everything that determines its weights.
 
-    The row ids of the sample are hashes of the conversations; `base` is the `weights_id` of the base model.
+    This includes the row ids of the sample, which are hashes of the conversations, and the base model's `weights_id`.
     """
     return digest("\n".join([str(VERSION), base, settings.training, *rows["row_id"]]))[:16]
 
@@ -62,13 +62,13 @@ def train(
     folder: Path,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> Trained:
-    """Train a proxy unless its folder exists. The folder appears whole or not at all, so a killed training is repeated.
+    """Train a proxy, unless its folder exists. The folder is created last, so an interrupted training is repeated.
 
     Args:
         rows: Training rows with the column messages.
         settings: Settings of the training.
-        base, folder: Folders with the weights of the base model, and for the weights of the proxy.
-        progress: Called with the completed steps, all steps, and the loss as text.
+        base, folder: Folder with the weights of the base model, and folder for the weights of the proxy.
+        progress: Called with the number of completed steps, their total, and the loss as text.
 
     Raises:
         InfinityError: The training failed, or the method is LoRA and peft is not installed.
@@ -93,7 +93,7 @@ def _run_training(
     with (scratch / "rows.jsonl").open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(messages) + "\n" for messages in rows["messages"].to_list())
     record: dict = {"rows": 0, "left_out": 0, "curve": []}
-    # -P keeps the script's folder out of sys.path: its modules must not shadow those that packages import.
+    # -P keeps the script's folder out of sys.path, so that its modules do not shadow those that packages import.
     command = [sys.executable, "-P", str(_SCRIPT), str(scratch)]
     with (
         (scratch / "errors").open("w+", encoding="utf-8", errors="replace") as errors,

@@ -1,12 +1,12 @@
-"""Script that fine-tunes a language model; `proxy.py` runs it in a separate process, so that its memory is released.
+"""Script that fine-tunes a language model. `proxy.py` runs it in a separate process, so that its memory is released.
 
-It is a plain PyTorch loop over transformers. The loss is the mean over the answer tokens of a batch, as the chat
-template frames the answers; the optimizer is AdamW with linear warm-up, cosine decay to 0 and clipped gradients
-(recipe: Adam 0.9 / 0.95, no weight decay, clip 1.0). It trains all weights, or LoRA (arXiv 2106.09685), which is merged
-into them. Weights and gradients are float32; on a GPU, the computation between them is bf16.
+It is a plain PyTorch loop with a model of transformers. The loss is the mean over the answer tokens of a batch,
+including the end of turn that the chat template adds. The optimizer is AdamW (betas 0.9 and 0.95, no weight decay) with
+linear warm-up, cosine decay and gradients clipped to norm 1. The script trains all weights, or LoRA matrices (arXiv
+2106.09685) and merges them into the weights. Weights and gradients are float32; on a GPU, activations are bfloat16.
 
-The script gets a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages). It writes JSON lines
-to standard output, and the model to `out` in the number format of the base.
+The argument is a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages). The script reports its
+progress as JSON lines on standard output, and writes the model to `out` in the number format of the base model.
 """
 
 import json
@@ -24,12 +24,12 @@ IGNORED_LABEL = -100
 
 
 def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> tuple[list[int], list[int]] | None:
-    """Encode a conversation as tokens and labels.
+    """Encode a conversation as tokens and labels, cut to `max_tokens`.
 
     Returns:
-        Tokens and labels: a token's label is the token itself in answers and their ends, `IGNORED_LABEL` elsewhere.
-        None if the first `max_tokens` tokens contain no answer token, or the template renders a prefix of the
-        conversation differently than the whole.
+        The tokens, and as many labels: the token itself in answers and their end of turn, `IGNORED_LABEL` elsewhere.
+        `None` if no token is left of the answers, or if the chat template does not render the first turns of the
+        conversation as it renders them within the whole.
     """
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     spans = []
@@ -51,7 +51,7 @@ def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> t
 
 
 def iterate_batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[Any]]:
-    """Yield the rows of every step, epoch by epoch, shuffled by the seed; within a step they are sorted by length."""
+    """Yield the rows of each training step. Every epoch is shuffled; within a step, rows are sorted by length."""
     order = torch.Generator().manual_seed(settings["seed"])
     for _ in range(settings["epochs"]):
         places = torch.randperm(len(rows), generator=order).tolist()
@@ -75,7 +75,7 @@ def pad_batch(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
 
 
 def learning_rate_at(step: int, steps: int, settings: dict[str, Any]) -> float:
-    """Return the learning rate of a step, counted from 0."""
+    """Return the learning rate of a step, where steps are counted from 0."""
     warm = min(settings["warmup_steps"], steps - 1)
     if step < warm:
         return settings["learning_rate"] * (step + 1) / (warm + 1)
@@ -83,7 +83,7 @@ def learning_rate_at(step: int, steps: int, settings: dict[str, Any]) -> float:
 
 
 def main(folder: Path) -> None:
-    """Run the training job in a folder."""
+    """Train the model that the files in a folder describe."""
     warnings.simplefilter("ignore")
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     settings = job["settings"]
