@@ -1,4 +1,4 @@
-"""Builders that turn a frame into model requests, with row ids and seeds derived from (stage, row id)."""
+"""Functions that build model requests from the rows of a frame. Sampling seeds derive from stage and row id."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
@@ -26,24 +26,23 @@ def build_prompt_requests(
     choices: tuple[str, ...] | None = None,
     **constants: str,
 ) -> list[GenerateRequest]:
-    """Fill in a prompt for every row, in Chinese if the row is Chinese and in English otherwise.
+    """Build a request for every row from a prompt, in Chinese if the row is Chinese and in English otherwise.
 
     Args:
-        prompt: The template; its variables are columns of `rows` or named in `constants`. Values are never read as
-            templates.
-        rows: row_id, language (BCP 47, or null) and the variables, without nulls; an optional column `index` numbers
-            several requests of one row.
-        sampling: Sampling of the answers, seeded by stage and row id.
+        prompt: The template. Its variables are columns of `rows` or keys of `constants`; values are inserted literally.
+        rows: row_id, language (BCP 47, or null), and the variables without nulls. An optional column `index` numbers
+            the requests of a row that has several.
+        sampling: Sampling of the answers. The seeds derive from stage, row id and index.
         stage: Name of the stage.
-        schema: A JSON schema that the answers must fit.
+        schema: JSON schema that the answers must match.
         choices: The allowed answers.
         constants: Variables with the same value for every row.
 
     Returns:
-        One request per row: first the English ones, then the Chinese ones, each in row order.
+        One request per row of `rows`: first the English ones, then the Chinese ones, each in row order.
 
     Raises:
-        ValueError: The columns and constants do not match the variables, or a variable is null.
+        ValueError: The columns and constants do not match the prompt's variables, or a variable is null.
     """
     columns = [name for name in prompt.en.variables if name not in constants]
     if not set(constants) <= set(prompt.en.variables) or not set(columns) <= set(rows.columns):
@@ -74,12 +73,12 @@ def build_prompt_requests(
 
 
 def _draw_seed(sampling: Sampling, stage: str, row_id: str, index: int) -> int | None:
-    """Return the seed of a draw, or None without sampling. Each draw has its own: equal seeds give equal answers."""
+    """Return the seed of one draw, or None at temperature 0. Draws with equal seeds would be equal."""
     return seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None
 
 
 def _render_messages(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
-    """Render the messages of every row. Rows share the object of a turn that is equal for all of them."""
+    """Render the messages of every row. A turn that is equal in all rows is one shared object."""
     turns: list[Iterable[dict[str, str]]] = []
     for turn in prompt.turns:
         if set(turn.variables) <= set(constants):
@@ -98,14 +97,14 @@ def _render_messages(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str,
 def build_chat_requests(
     name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, samples: int = 1
 ) -> list[GenerateRequest]:
-    """Build requests that continue every row's conversation without a prompt around it.
+    """Build requests for the next answer in every row's conversation, without a prompt around it.
 
     Args:
-        name: Name for the column `prompt` of the ledger table.
-        rows: row_id and messages, each conversation ending with the user.
-        sampling: Sampling of the answers, seeded by stage and row id.
+        name: Value of the column `prompt` in the ledger table `generations`.
+        rows: row_id and messages. Each conversation ends with a user turn.
+        sampling: Sampling of the answers. The seeds derive from stage, row id and draw.
         stage: Name of the stage.
-        samples: Draws per row, numbered from 0; the requests of a row are adjacent.
+        samples: Number of draws per row, which are numbered from 0. The requests of a row are adjacent.
     """
     return [
         GenerateRequest(
@@ -117,11 +116,11 @@ def build_chat_requests(
 
 
 def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
-    """Build requests for the likelihood of every row's last answer, with or without the turns before it.
+    """Build requests for the log-probability of every row's last answer, with or without the turns before it.
 
     Args:
-        rows: row_id and messages, each conversation ending with the assistant.
-        with_context: Whether the turns before the answer are the context.
+        rows: row_id and messages. Each conversation ends with an assistant turn.
+        with_context: Use the turns before the answer as its context.
     """
     name = "answer_in_context" if with_context else "answer_alone"
     return [
@@ -131,10 +130,10 @@ def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[
 
 
 def build_user_turn_score_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
-    """Build requests for the likelihood of every row's last user turn without context.
+    """Build requests for the log-probability of every row's last user turn, without context.
 
     Args:
-        rows: row_id and messages, each conversation ending with a user turn and its answer.
+        rows: row_id and messages. Each conversation ends with a user turn and its answer.
     """
     return [
         ScoreRequest(row_id, "request_alone", (), messages[-2]["content"])
@@ -146,7 +145,7 @@ def build_reward_requests(rows: pl.DataFrame) -> list[RewardRequest]:
     """Build requests for the reward of every row's whole conversation.
 
     Args:
-        rows: row_id and messages, each conversation ending with the assistant.
+        rows: row_id and messages. Each conversation ends with an assistant turn.
     """
     return [
         RewardRequest(row_id, "conversation", tuple(messages))

@@ -1,8 +1,8 @@
-"""Concurrent runs of functions that ask models, so that requests made at the same point form one batch.
+"""Batched inference: functions run concurrently, and their model calls are merged into common batches.
 
-An engine works best on a large batch, because the last few answers of a batch are written almost alone. Four shards
-that ask in turn have four such ends at every point; four that ask together have one. Answers do not depend on the
-batching: they are keyed by the content of the request.
+An engine works best on a large batch, because it is nearly idle while it writes the last few answers of a batch. If
+four shards run one after the other, this happens four times per step; if they run concurrently, once. Answers do not
+depend on the batching, because they are keyed by the content of the request.
 """
 
 import threading
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Question:
-    """A function's pending call: a share of requests, or texts to embed."""
+    """A model call that a function waits for: a `Share` of requests, or texts to embed."""
 
     kind: Kind
     spec: Answering | EmbedderSpec
@@ -35,10 +35,10 @@ class InferenceBatch:
     """A runner of concurrent functions that merges their model calls into batches.
 
     Each function runs in its own thread until all of them wait for a model. Then the thread that called `run` sends all
-    pending requests for one model in one batch: an engine sees one thread, and an interrupt reaches that thread.
+    pending requests for one model in one batch. So a single thread uses the engines and receives interrupts.
 
     Args:
-        inference: Client that asks the models.
+        inference: Client that calls the models.
     """
 
     def __init__(self, inference: Inference):
@@ -51,11 +51,11 @@ class InferenceBatch:
         self._sharing = threading.Lock()
 
     def run(self, functions: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-        """Run functions concurrently and return their results, or the errors that they raised, in their order.
+        """Run functions concurrently. Return the result of each function, or the error that it raised, in order.
 
         Raises:
-            BaseException: An error while a model was asked, or an interrupt. All functions have ended by then; those
-                that were waiting got the same error.
+            BaseException: A model call failed, or the run was interrupted. All functions have ended by then. The error
+                was also raised in the functions that waited for a model.
         """
         results: list[Any] = [None] * len(functions)
 
@@ -92,14 +92,14 @@ class InferenceBatch:
         return results
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return a value that all functions share under a name; the first caller makes it. `make` must ask no model."""
+        """Return the value shared under `name`. The first caller makes it with `make`, which must not call a model."""
         with self._sharing:
             if name not in self._shared:
                 self._shared[name] = make()
             return self._shared[name]
 
     def ask(self, kind: Kind, spec: Answering | EmbedderSpec, asked: Any) -> Any:
-        """Submit a call from inside a function and wait for its answer."""
+        """Submit a model call from one of the functions, and wait for its result."""
         question = _Question(kind, spec, asked)
         with self._turn:
             if self._failure is not None:
@@ -109,7 +109,7 @@ class InferenceBatch:
         return question.answer.result()
 
     def _wait_for_questions(self) -> list[_Question]:
-        """Wait until every running function waits for a model, and return the calls to the first one's model."""
+        """Wait until every running function waits for a model. Return the pending calls of one kind to one model."""
         with self._turn:
             self._turn.wait_for(lambda: len(self._waiting) >= self._alive)
             if not self._waiting:
@@ -127,14 +127,14 @@ class InferenceBatch:
 
 
 class BatchedInference(Inference):
-    """A model client for a function that runs in an `InferenceBatch`."""
+    """The model client of a function that runs in an `InferenceBatch`."""
 
     def __init__(self, batch: InferenceBatch, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._batch = batch
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Embed texts like `Inference.embed`, together with those of the other functions."""
+        """Embed texts like `Inference.embed`, in one batch with the texts of the other functions."""
         return self._batch.ask("embed", spec, texts)
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:

@@ -1,7 +1,7 @@
-"""Spending on model calls in a run, and its cap.
+"""The spending of a run on model calls, and its cap.
 
 The highest possible cost of a request is reserved before it is submitted, so the cap holds for answers of any length.
-If a server counts prompt tokens differently from the estimate, the cap can be exceeded by that difference.
+If a server counts more prompt tokens than were estimated, the cap can be exceeded by the difference.
 """
 
 import re
@@ -17,7 +17,7 @@ class BudgetSpent(InfinityError):
 
 
 class Budget:
-    """Tokens and money spent by one run on all models. Thread-safe."""
+    """The tokens and the money that a run spends on all models, and their caps. Thread-safe."""
 
     def __init__(self, calls: Calls = Calls()):
         self._tokens_cap = calls.budget_tokens
@@ -25,14 +25,14 @@ class Budget:
         self.tokens = 0
         self.cost = 0.0
         self.spent = False
-        """True if a request was refused."""
+        """True if the budget refused a request."""
         self._refused = 0
         self._reserved_tokens = 0
         self._reserved_cost = 0.0
         self._lock = threading.Lock()
 
     def admission(self, price: Price) -> Admit:
-        """Return the check that an engine calls before it submits a request to a model of that price."""
+        """Return the callback that reserves the highest cost of a request at this price, or refuses the request."""
 
         def admit(prompt_tokens: int, max_tokens: int) -> bool:
             tokens = prompt_tokens + max_tokens
@@ -50,7 +50,7 @@ class Budget:
         return admit
 
     def settle(self, price: Price, prompt_tokens: int, completion_tokens: int, max_tokens: int) -> None:
-        """Replace the reservation of a request by the actual cost of its answer."""
+        """Replace the reservation of a request with its actual cost, once it is answered."""
         with self._lock:
             self.tokens += prompt_tokens + completion_tokens
             self.cost += cost_of(price, prompt_tokens, completion_tokens)
@@ -58,18 +58,18 @@ class Budget:
             self._reserved_cost = max(0.0, self._reserved_cost - cost_of(price, prompt_tokens, max_tokens))
 
     def add(self, cost: float) -> None:
-        """Add a cost that is billed by the hour."""
+        """Add the cost of engine time, which is billed by the hour."""
         with self._lock:
             self.cost += cost
 
     def release(self) -> None:
-        """Release all reservations when no request is in flight."""
+        """Cancel all reservations. Call this only when no request is in flight."""
         with self._lock:
             self._reserved_tokens = 0
             self._reserved_cost = 0.0
 
     def describe(self) -> str:
-        """Return a sentence with the refused call and the spending so far."""
+        """Return a message about the refused call and the spending so far."""
         caps = [f"{self.tokens:,} of {self._tokens_cap:,} tokens are used"] if self._tokens_cap else []
         caps += [f"{self.cost:.4g} of {self._cost_cap:.4g} is spent"] if self._cost_cap else []
         return (
@@ -79,7 +79,7 @@ class Budget:
 
 
 def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> float:
-    """Return the cost of tokens at the price per token."""
+    """Return the cost of tokens at a price per million tokens."""
     return (price.prompt * prompt_tokens + price.completion * completion_tokens) / 1e6
 
 
@@ -94,10 +94,11 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 def parse(text: str) -> Calls:
     """Parse a budget such as `2M`, `500k tokens`, `$5` or `5 eur`.
 
-    With a currency it is money, in the currency of the prices whichever one is named; otherwise it is tokens.
+    An amount with a currency is money, and one without is tokens. Money is not converted: any currency stands for the
+    currency of the prices.
 
     Raises:
-        InfinityError: The text is no such amount.
+        InfinityError: The text is not a budget, its amount is not positive, or its number of tokens is not whole.
     """
     match = _AMOUNT.fullmatch(text.strip())
     if not match:

@@ -1,4 +1,4 @@
-"""Validation of answers, whether or not an engine or server has enforced the format."""
+"""Validation of answers. It does not rely on an engine or server to enforce the format."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,10 +22,10 @@ from infinity_assets.inference.requests import (
 
 
 def check_response(request: Request | RewardRequest, response: Response) -> Response:
-    """Return the response with an error if its answer is invalid; the text stays.
+    """Return the response, with an error added if its answer is invalid. The text is kept.
 
-    The error is `empty`, `invalid_choice`, `invalid_json`, `truncated` if JSON ends at max_tokens, or `not_finite`,
-    which also removes the number.
+    The error is `empty`, `invalid_choice`, `invalid_json`, `truncated` (JSON that was cut at `max_tokens`), or
+    `not_finite`, which also removes the score or reward.
     """
     if response.error is not None or not isinstance(request, (GenerateRequest, CompleteRequest)):
         return require_finite(response)
@@ -49,7 +49,7 @@ def check_response(request: Request | RewardRequest, response: Response) -> Resp
 
 
 def _find_mismatch(text: str, schema: Mapping[str, Any]) -> str | None:
-    """Return the reason why a text is not JSON of the schema, or None if it is."""
+    """Return the reason why a text is not JSON that fits the schema, or None if it is."""
     try:
         value = orjson.loads(text)
     except ValueError as error:

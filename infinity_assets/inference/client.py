@@ -1,4 +1,4 @@
-"""Model client of the stages: turns requests into a frame of answers and loads no model for stored answers."""
+"""The client through which stages call models. Stored answers are returned without loading a model."""
 
 import itertools
 import time
@@ -55,39 +55,39 @@ FLUSH_SECONDS = 5.0
 FLUSH_ANSWERS = 256
 REPORT_SECONDS = 2.0
 SEGMENTS = 64
-"""Number of a model's segments above which they are merged."""
+"""Maximum number of stored segments per model. If there are more, they are merged."""
 HOPELESS = 16
-"""Number of retriable errors in a row after which the stage fails instead of producing rows of errors."""
+"""Number of consecutive retriable errors after which the stage fails instead of producing rows of errors."""
 ALL_REFUSED = 4
-"""Smallest batch whose stage fails if all requests are invalid: then a setting or the server is wrong."""
+"""If a batch of at least this size has only invalid requests, its stage fails: a setting or the server is wrong."""
 EMBED_CHUNK = 1024
 """Number of texts embedded between two writes to the store."""
 
 _KEY_AND_ROOM = ["key", "room"]
-"""Columns that decide an answer: the key, and the number of tokens that the request may write."""
+"""Columns that identify a request: its key, and `room`, the maximum number of tokens of the answer."""
 
 ANSWERS = pl.Schema({"row_id": pl.String, "prompt": pl.String, "index": pl.Int64, **RESPONSES, "cached": pl.Boolean})
-"""Schema of answers, one row per request in request order: row, prompt, draw, key and stored response. `cached` is true
-if the response cost nothing, because it was in the store or an equal request of the batch was asked.
+"""Schema of answers, with one row per request, in the order of the requests. `index` is the number of the draw.
+`cached` is true if the response cost nothing, because it came from the store or from an equal request of the batch.
 """
 
 
 class Progress(NamedTuple):
-    """Progress of a batch, in distinct requests."""
+    """Progress of a batch, counted in distinct requests."""
 
     stage: str
     done: int
     total: int
     cached: int
-    """Number of `done` requests that the store answered."""
+    """Number of requests, included in `done`, that the store answered."""
     tokens: int
-    """Tokens generated, or read for scores, since the batch began."""
+    """Tokens generated since the batch began. Scores and rewards generate none: their prompt tokens count."""
     seconds: float = 0.0
-    """Time since the engine began to work on the batch."""
+    """Seconds since the engine began to work on the batch."""
 
 
 class Share(NamedTuple):
-    """The requests of one of several callers that share a batch."""
+    """The requests of one caller in a batch that several callers share."""
 
     requests: "Sequence[AnyRequest]"
     stage: str
@@ -97,11 +97,11 @@ class Share(NamedTuple):
 _ASKED = pl.Schema(
     {**dict.fromkeys(["share", "room", "index"], pl.Int64), **dict.fromkeys(["key", "row_id", "prompt"], pl.String)}
 )
-"""Schema of the requests of a batch: number of the share, tokens that may be written, number of the draw."""
+"""Schema of the requests of a batch. `share` is the position of their `Share`, and `index` the number of the draw."""
 _STORED = pl.Schema(
     {"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean}
 )
-"""Schema of store lines with `at`, the position of their request, and `had`, true for lines from before the batch."""
+"""Schema of stored lines. `at` is the position of their request. `had` is true if they were stored before the call."""
 _LINE = {**RESPONSES, "room": pl.Int64}
 _NEW_TOKENS = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0) * ~pl.col("cached")
 _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
@@ -109,11 +109,11 @@ _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers to a batch, and its calls for the ledger table."""
+    """The answers to a batch of requests, and the model calls for the ledger table `generations`."""
 
     frame: pl.DataFrame
-    """Answers of schema `ANSWERS`. A failed request has an `error`, a `cause` and no text; invalid output keeps its
-    text."""
+    """Answers of schema `ANSWERS`. A failed request has an `error` and a `cause`. It has a text only if the model wrote
+    an unusable one."""
     generations: pl.DataFrame
     """Calls of schema `rows.schema.GENERATIONS`."""
 
@@ -121,9 +121,9 @@ class Answers:
 class Inference:
     """A client that calls models through the response store.
 
-    It looks up every key first, opens an engine only for missing answers, and asks equal requests once. Answers reach
-    the store every few seconds, so a killed stage loses only the requests in flight. Results are joined by key, never
-    by position. Unusable answers are retried: each attempt is a request of its own, stored and replayed like any other.
+    It looks up every request in the store, opens an engine only for missing answers, and sends equal requests once.
+    Answers are stored every few seconds, so a killed stage loses only the latest ones. Results are joined by key, never
+    by position. Unusable answers are retried: each attempt is a separate request, and is stored like any other.
 
     Without a budget, spending has no cap.
     """
@@ -148,26 +148,26 @@ class Inference:
         """Generate answers. JSON that violates its schema, or an unknown choice, gets an error and keeps its text.
 
         Raises:
+            ModelMissing: The weights have not been fetched.
             EngineUnavailable: No request can be answered at present.
-            BudgetSpent: The next call might cost more than the remaining budget. In both cases all earlier answers are
-                stored, and the next run continues from them.
+            BudgetSpent: The next call might cost more than the remaining budget.
         """
         return self._ask("generate", spec, requests, stage)
 
     def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
-        """Generate continuations of texts without a chat template, like `generate`."""
+        """Generate continuations of texts, without a chat template. Raises the errors of `generate`."""
         return self._ask("complete", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """Return log-probabilities of answers, in nats, like `generate`: `sum_logprob` over `answer_tokens` tokens."""
+        """Return the log-probability of each answer, in nats, as `sum_logprob`. Raises the errors of `generate`."""
         return self._ask("score", spec, requests, stage)
 
     def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
-        """Return rewards of conversations, like `generate`: a finite `reward`, or null with an error."""
+        """Return a finite `reward` for each conversation, or null with an error. Raises the errors of `generate`."""
         return self._ask("reward", spec, requests, stage)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Return vectors of unit length as float32 of shape (texts, width), in order; shape (0, 0) without texts."""
+        """Return a vector of unit length per text: float32 of shape (texts, width), or (0, 0) without texts."""
         return self._vectors(spec, texts, stage)
 
     def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
@@ -185,7 +185,7 @@ class Inference:
         cached = set(frames[0]["key"])
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
         if missing:
-            # Sorted by length, the texts of a chunk are about equally long and need little padding.
+            # After sorting by length, the texts of a chunk are about equally long and need little padding.
             order = sorted(missing, key=lambda key: (len(missing[key]), key))
             with self._pool.embedder(spec) as embedder:
                 for start in range(0, len(order), EMBED_CHUNK):
@@ -204,26 +204,26 @@ class Inference:
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
         """Open an embedder for the duration of a `with` block, bypassing the store.
 
-        For callers that keep millions of vectors in rows, which the store would hold a second time.
+        This is for callers that keep millions of vectors in their rows. The store would hold these a second time.
         """
         return self._pool.embedder(spec)
 
     @property
     def weights_folder(self) -> Path:
-        """The folder of the weights."""
+        """Folder with the weights of all models."""
         return self._pool.folder
 
     def release(self) -> None:
-        """Close the engines of the pool."""
+        """Close all engines and embedders of the pool."""
         self._pool.release()
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
         return self.ask_all(kind, spec, [Share(requests, stage, self._ledger)])[0]
 
     def ask_all(self, kind: Kind, spec: Answering, shares: Sequence[Share]) -> list[Answers]:
-        """Answer the requests of several callers in one batch, and retry unusable answers attempt by attempt.
+        """Answer the requests of several callers in one batch, and retry unusable answers, like `generate`.
 
-        Calls go to the ledger of their caller; the first of several equal requests pays.
+        Each call is recorded in the ledger of its caller, and its cost only for the first of several equal requests.
         """
         requests = [request for share in shares for request in share.requests]
         stage = shares[0].stage
@@ -236,7 +236,7 @@ class Inference:
             "index": [getattr(request, "index", 0) for request in requests],
         }
         asked = pl.DataFrame(columns, schema=_ASKED)
-        # `at` is the position of the first of several equal requests, and stands for all of them in every attempt.
+        # `at` is the position of the first of several equal requests. It represents all of them in every attempt.
         current = (
             asked.with_row_index("at")
             .unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
@@ -253,7 +253,7 @@ class Inference:
                 kind, spec, asked, current, pending, stage, attempt, [share.ledger for share in shares]
             )
             parts.append(generations)
-            # A transient error of a later attempt does not replace the earlier answer.
+            # A later attempt with a transient error or `prompt_too_long` does not replace the earlier answer.
             better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
             answers = pl.concat([answers, lines.filter(better)]).unique("at", keep="last", maintain_order=True)
             following = self._plan_retries(lines, dict(zip(current["at"], pending, strict=True)), tries, attempt)
@@ -285,15 +285,15 @@ class Inference:
         Args:
             kind: Kind of the requests.
             spec: Their model.
-            asked: All requests of the batch, of schema `_ASKED` with `at` in place of key and room.
+            asked: All requests of the batch, with schema `_ASKED`, but `at` instead of key and room.
             current: One row per request of this attempt: at, key, room.
-            requests: The requests of this attempt.
+            requests: The requests of this attempt, in the order of `current`.
             stage: Name of the stage.
-            attempt: Number of the attempt.
-            ledgers: One ledger per share.
+            attempt: Number of the attempt, from 0.
+            ledgers: One ledger per `Share`.
 
         Returns:
-            Store lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.
+            Stored lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.
         """
         first = current.with_row_index("number").unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
         stored = self._store.get(kind, spec.weights_id, first["key"], first["room"], spec.max_model_len)
@@ -313,7 +313,7 @@ class Inference:
             seconds = time.monotonic() - began
             raise
         finally:
-            # Stages see exactly the stored lines. Answered calls go to the ledger even after an error: they cost money.
+            # Stages get answers as they are stored. Answered calls are recorded even after an error: they cost money.
             fresh = self._store.get(kind, spec.weights_id, missing["key"], missing["room"], spec.max_model_len)
             unstored = unstored.join(fresh, on=_KEY_AND_ROOM, how="anti")
             parts += [part.with_columns(had=pl.lit(False)) for part in (fresh, unstored)]
@@ -330,7 +330,7 @@ class Inference:
     def _plan_retries(
         self, lines: pl.DataFrame, requests: Mapping[int, AnyRequest], tries: Counter[tuple[int, str]], attempt: int
     ) -> dict[int, AnyRequest]:
-        """Return the requests of the next attempt, by `at`."""
+        """Return the requests of the next attempt, by their position `at`."""
         allowed = {
             INVALID_JSON: self._retries.invalid,
             INVALID_CHOICE: self._retries.invalid,
@@ -357,14 +357,14 @@ class Inference:
     def _ask_engine(
         self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
     ) -> tuple[pl.DataFrame, float]:
-        """Ask an engine and store its answers.
+        """Send requests to an engine and store its answers.
 
         Returns:
-            Lines with retriable errors, which are not stored, and the seconds that the engine worked.
+            The lines with retriable errors, which are not stored, and the seconds that the engine worked.
         """
         unsaved: list[dict[str, Any]] = []
         unstored: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []  # held back: if every request is invalid, the fault lies elsewhere
+        refused: list[dict[str, Any]] = []  # held back: if all requests are invalid, the fault lies elsewhere
         done = cached
         tokens = 0
         in_a_row = 0
@@ -426,7 +426,7 @@ def _describe_error(line: dict[str, Any]) -> str:
 
 
 def _store_line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
-    """Return a line for the store, with the request's `room`."""
+    """Return a response as a line for the store, with the `room` of its request as an additional field."""
     room = room_of(request)
     return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
@@ -434,9 +434,9 @@ def _store_line(key: str, request: AnyRequest, response: Response) -> dict[str, 
 def _ledger_rows(
     asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float
 ) -> pl.DataFrame:
-    """Return the calls of an attempt in request order: the column `share`, then those of `GENERATIONS`.
+    """Return the calls of an attempt in the order of their requests: the column `share`, then those of `GENERATIONS`.
 
-    Hourly costs are distributed over the calls by their tokens.
+    Hourly costs are distributed over the calls in proportion to their tokens.
     """
     price = spec.price
     share = (_NEW_TOKENS / _NEW_TOKENS.sum()).fill_nan(0.0)

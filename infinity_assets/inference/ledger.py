@@ -1,4 +1,4 @@
-"""Model calls of a step: rows for the ledger table `generations`, and the numbers on the asset's page."""
+"""Record of a step's model calls, for the ledger table `generations` and the measures on the asset's page."""
 
 from collections import defaultdict
 
@@ -8,18 +8,18 @@ from infinity_assets.rows.schema import GENERATIONS, empty
 
 
 class Ledger:
-    """The model calls of a step, batch by batch."""
+    """A record of the model calls of a step, to which batches are added."""
 
     def __init__(self) -> None:
         self._batches: list[pl.DataFrame] = []
         self._seconds: dict[str, float] = defaultdict(float)
 
     def add(self, generations: pl.DataFrame, seconds: float) -> None:
-        """Record a batch.
+        """Add the calls of a batch.
 
         Args:
-            generations: Calls, of schema `GENERATIONS`, all of one model.
-            seconds: Time that the engine worked on them.
+            generations: Calls of schema `GENERATIONS`, all to one model.
+            seconds: Seconds that the engine worked on them.
         """
         self._batches.append(generations)
         if generations.height:
@@ -27,16 +27,16 @@ class Ledger:
 
     @property
     def generations(self) -> pl.DataFrame:
-        """All calls, of schema `GENERATIONS`."""
+        """All calls, with schema `GENERATIONS`."""
         return pl.concat([empty(GENERATIONS), *self._batches])
 
     @property
     def seconds(self) -> float:
-        """Total time that engines worked."""
+        """Total seconds that engines worked."""
         return sum(self._seconds.values())
 
     def measures(self) -> dict[str, int | float | str]:
-        """Return the number of calls, and tokens, speed and cost of the calls that the store did not answer.
+        """Return the number of calls, and the tokens, speed and cost of the calls that reached a model.
 
         The result is empty if the step made no request.
         """
@@ -68,7 +68,7 @@ class Ledger:
         }
 
     def table(self) -> pl.DataFrame:
-        """Return one row per model and prompt, with the failures by class in the column `failed`."""
+        """Return calls, tokens and cost per model and prompt. The column `failed` lists the failures by error class."""
         new = ~pl.col("cached")
         failed = (
             self.generations.filter(pl.col("error").is_not_null())

@@ -1,4 +1,4 @@
-"""Engines and budget of a run."""
+"""The engines and the budget of a run."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 
 @dataclass(frozen=True)
 class Models:
-    """The engine pool of a run, and its budget for model calls."""
+    """The engine pool of a run, and the budget for its model calls."""
 
     engines: EnginePool
     budget: Budget = field(default_factory=Budget)

@@ -14,16 +14,16 @@ from infinity_assets.settings.models import Sampling
 Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
-# Classes of errors. Those of the first group count as an answer and are stored.
+# Error classes. The first group counts as an answer and is stored.
 PROMPT_TOO_LONG: Final = "prompt_too_long"
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_JSON: Final = "invalid_json"
 INVALID_CHOICE: Final = "invalid_choice"
 TRUNCATED: Final = "truncated"  # JSON that ends at max_tokens
-REFUSED: Final = "refused"  # by the server's filter, or by the model if its API reports that
+REFUSED: Final = "refused"  # by the server's content filter, or by the model if the API reports it
 EMPTY: Final = "empty"
 NOT_FINITE: Final = "not_finite"  # a score or reward that is infinite or NaN
-# Transient errors are not stored: the next run asks again.
+# Transient errors are not stored, so the next run sends the request again.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
 RATE_LIMITED: Final = "rate_limited"
@@ -34,22 +34,22 @@ RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION, RATE_LIMITED, TIMEOUT, B
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """A request for one answer: JSON with a `schema`, the most probable choice with `choices`, otherwise text."""
+    """A request for one answer: JSON if there is a `schema`, the most probable of the `choices`, or free text."""
 
     row_id: str
     prompt: str
     """Name and language of the prompt, such as `tag.zh`."""
     prompt_hash: str
-    """Hash of the prompt in that language: a different wording makes a different request."""
+    """Hash of the prompt in that language, so that a new wording makes a new request."""
     messages: Messages
     sampling: Sampling
     schema: dict | None = None
     choices: tuple[str, ...] | None = None
     seed: int | None = None
     index: int = 0
-    """Number of the draw, if a row gets the same prompt several times."""
+    """Number of the draw, from 0, if a row gets the same prompt several times."""
     attempt: int = 0
-    """Number of earlier attempts with unusable answers."""
+    """Number of earlier attempts. A retry that only doubles `max_tokens` keeps the number of its predecessor."""
 
     def __post_init__(self):
         if self.schema is not None and self.choices is not None:
@@ -60,19 +60,19 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class CompleteRequest:
-    """A request for the continuation of a text, for models tuned on a grammar of their own.
+    """A request for the continuation of a text, for models that were trained on a text format of their own.
 
-    The text holds its special tokens itself: no chat template is applied and no token is added.
+    The text must contain all special tokens: no chat template is applied, and no token is added.
     """
 
     row_id: str
     prompt: str
-    """Name and language of the prompt that provides the examples, or a name in its place."""
+    """Name and language of the prompt that provides the examples. Without such a prompt, any name."""
     prompt_hash: str
     text: str
     sampling: Sampling
     stop: tuple[str, ...] = ()
-    """Strings that end the continuation, besides the model's end of text. At most four, the limit of OpenAI's API."""
+    """Strings that end the continuation, in addition to the model's end of text. OpenAI's API allows at most four."""
     seed: int | None = None
     index: int = 0
     attempt: int = 0
@@ -86,12 +86,12 @@ class CompleteRequest:
 class ScoreRequest:
     """A request for the log-probability of an answer after a context.
 
-    An empty context means the assistant's header alone: IFD's unconditional score.
+    Without a context, only the chat template's header of the assistant turn precedes the answer (`loss_alone` of IFD).
     """
 
     row_id: str
     prompt: str
-    """Name of the score in the ledger table, such as `ifd_conditional`."""
+    """Name of the score in the ledger table, such as `answer_in_context`."""
     context: Messages
     answer: str
 
@@ -102,7 +102,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class RewardRequest:
-    """A request for a reward model's number on the quality of a conversation's answers."""
+    """A request for the number with which a reward model rates the answers of a conversation."""
 
     row_id: str
     prompt: str
@@ -116,7 +116,7 @@ class RewardRequest:
 
 @dataclass(frozen=True)
 class EmbedRequest:
-    """A request for the vector of a text. The vector depends on the text alone, so there is no row id."""
+    """A request for the vector of a text. The vector depends only on the text, so there is no row id."""
 
     text: str
 
@@ -127,18 +127,18 @@ Request: TypeAlias = GenerateRequest | CompleteRequest | ScoreRequest
 
 @dataclass(frozen=True)
 class Response:
-    """The answer to a request, or the error in its place."""
+    """The answer to a request, or an error instead."""
 
     text: str | None = None
     finish_reason: str | None = None
-    """`stop`, or `length` if max_tokens was reached; for a score `scored`, or `cut` if the answer did not fit in the
-    window."""
+    """`stop`, or `length` if `max_tokens` was reached. For a score: `scored`, or `cut` if the answer did not fit into
+    the context window."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    """Time from submission to answer."""
+    """Seconds from the submission of the request to the answer."""
     error: str | None = None
-    """One of the error classes above."""
+    """One of the error classes of this module."""
     cause: str | None = None
     """Description of the error."""
     sum_logprob: float | None = None
@@ -146,18 +146,18 @@ class Response:
     answer_tokens: int | None = None
     """For a score: number of answer tokens in that sum."""
     choice_logprobs: tuple[float, ...] | None = None
-    """For a choice: log-probabilities in the order of the choices; the probabilities add up to 1. None if two choices
-    share a first token."""
+    """For a choice: log-probabilities in the order of the choices. The probabilities add up to 1. None if they are not
+    available, for example because two choices share a first token."""
     reward: float | None = None
-    """For a reward: the model's number, finite and of any size."""
+    """For a reward: the number from the reward model. It is finite, but has no fixed range."""
     window: int | None = None
-    """The `max_model_len` that caused a `prompt_too_long` or `cut`: with a larger one the request is asked again."""
+    """The `max_model_len` that caused `prompt_too_long` or `cut`. With a larger one, the request is sent again."""
 
 
 def make_failure(
     error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None
 ) -> Response:
-    """Return a response with an error; the cause is cut to 1,000 characters."""
+    """Return a response with an error. Its cause is cut to 1,000 characters."""
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
@@ -167,7 +167,7 @@ def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | 
     Args:
         logprobs: Log-probabilities of the answer's tokens.
         prompt_tokens: Number of tokens of the prompt.
-        cut_at: The window if it was too small for the answer, otherwise None.
+        cut_at: The context window, in tokens, if the answer had to be cut to fit into it, otherwise None.
     """
     return Response(
         finish_reason="scored" if cut_at is None else "cut",
@@ -195,7 +195,7 @@ def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
 
 
 def text_of(request: Request | RewardRequest) -> str:
-    """Return the text of a request, without the additions of the chat template."""
+    """Return the concatenated text of a request, without the marks of a chat template."""
     if isinstance(request, CompleteRequest):
         return request.text
     if isinstance(request, ScoreRequest):
@@ -204,21 +204,21 @@ def text_of(request: Request | RewardRequest) -> str:
 
 
 def room_of(request: Request | RewardRequest) -> int:
-    """Return the number of tokens that the answer may have: `max_tokens`, or 0 for a score or a reward."""
+    """Return the maximum number of tokens of the answer: `max_tokens`, or 0 for a score or a reward."""
     return request.sampling.max_tokens if isinstance(request, (GenerateRequest, CompleteRequest)) else 0
 
 
 def most_tokens(request: Request | RewardRequest) -> int:
-    """Return how many tokens an engine may write: 1 for a score, because engines require one; 0 for a reward."""
+    """Return the maximum number of tokens that an engine writes: like `room_of`, but 1 for a score."""
     return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 
 def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
-    """Return the 128-bit BLAKE2b digest, in 32 hex digits, of the canonical JSON of all that decides the answer.
+    """Return a 128-bit BLAKE2b digest, as 32 hex digits, of the canonical JSON of everything that decides the answer.
 
-    The model is its `weights_id`. The row id is left out, so that two rows with the same request share the answer, and
-    so is the way in which the engine is asked. `max_tokens` and the window (`max_model_len`) change only the answers
-    that they cut: the store checks which requests a line answers.
+    `model` is the model's `weights_id`. The key does not contain the row id, so two rows with the same request share
+    the answer. It does not contain `max_tokens` and the context window (`max_model_len`) either, because they change
+    only answers that they cut: the response store checks which requests a stored line answers.
     """
     parts: dict[str, Any]
     match request:
@@ -226,7 +226,7 @@ def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> 
             parts = {
                 "kind": "generate",
                 "messages": _turns(request.messages),
-                # As text, because a model fills in properties in the order of the schema, so the order decides too.
+                # Text keeps the order of the properties, which matters because a model fills them in in that order.
                 "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
                 **_sampling_parts(request),

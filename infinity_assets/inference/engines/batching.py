@@ -1,4 +1,4 @@
-"""Batches of models that run in this process without vLLM: chunks, halving after failures, padding."""
+"""Batching for models that run in this process without vLLM: chunks, halving of failed batches, padding."""
 
 import gc
 import time
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Job:
-    """A prepared request: its position, and the tokens that the model reads."""
+    """A prepared request: its position among the requests, and the token ids that the model reads."""
 
     position: int
     tokens: list[int]
@@ -50,18 +50,18 @@ def run_batches(
 
     Args:
         requests: The requests.
-        order: Positions of the requests in the order in which they are prepared.
-        prepare: Function that makes a job of a request, or the response if it cannot be answered.
+        order: Positions of the requests, in the order in which they are prepared.
+        prepare: Function that turns (position, request) into a job, or into a response if the request is invalid.
         batches: Function that divides jobs into batches.
         answer: Function that answers a batch.
-        admit: The check of the budget.
+        admit: Callback that returns true if the budget allows a request.
     """
     for chunk in iterate_chunks(order, PREPARED):
         jobs: list[AnyJob] = []
         for position in chunk:
             try:
                 job = prepare(position, requests[position])
-            except Exception as error:  # raised by the chat template or the grammar
+            except Exception as error:  # from the chat template or the grammar
                 job = make_failure(INVALID_REQUEST, repr(error))
             if isinstance(job, Response):
                 yield position, job
@@ -88,15 +88,15 @@ def iterate_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def run_halving(
     batch: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]
 ) -> Iterator[tuple[Item, Result | Exception]]:
-    """Process a batch, and its halves if it fails for lack of memory or because of one item.
+    """Process a batch. If it fails, for lack of memory or because of one item, process its halves separately.
 
-    Yields every item with its result, or with the error if the item fails alone.
+    Yields every item with its result, or with the error if the item also fails alone.
     """
     results: Sequence[Result | Exception]
     try:
         results = work(batch)
     except Exception as error:
-        # The frames of the traceback would keep the tensors that filled the memory.
+        # The traceback would keep the tensors alive that filled the memory.
         results = [error.with_traceback(None)] if len(batch) == 1 else []
     if len(results) == len(batch):
         yield from zip(batch, results, strict=True)
@@ -108,14 +108,14 @@ def run_halving(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the device or the machine had too little memory for a tensor."""
+    """Return whether an error means that the device or the machine has too little memory."""
     import torch
 
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def free() -> None:
-    """Return unused memory to the device."""
+    """Collect garbage and return unused GPU memory to the device."""
     import torch
 
     gc.collect()
@@ -124,7 +124,7 @@ def free() -> None:
 
 
 def pad(rows: Sequence[Sequence[int]], device: Any, left: bool = False, filler: int = 0) -> tuple[Any, Any]:
-    """Pad rows of tokens on the right, or on the left.
+    """Pad rows of token ids to the same length, on the right or on the left.
 
     Returns:
         Token ids and attention mask: int64 tensors of shape (rows, longest row) on the device.

@@ -1,4 +1,4 @@
-"""Embedding of texts with sentence-transformers, by transformers or static models."""
+"""Embedding of texts with sentence-transformers, by transformer or static models."""
 
 import json
 import re
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 _CHARS_PER_TOKEN = 32
-"""Number of characters per token of the window to which texts are cut before their tokens are counted: the model cannot
-read more."""
+"""Before their tokens are counted, texts are cut to this number of characters per token of the context window, because
+the model cannot read more."""
 
 _STATIC_BATCH = 1024
-"""Smallest batch of a static model, which pads nothing and does little work per text."""
+"""Minimum batch size of a static model, which pads nothing and does little work per text."""
 
 
 class Reading(NamedTuple):
-    """Coverage of texts by an embedder, one entry per text."""
+    """The result of `Embedder.read`: two arrays with one entry per text."""
 
     cut: "np.ndarray"
-    """True if the text has more tokens than the window; bool."""
+    """True if the text has more tokens than the embedder reads; bool."""
     unknown: "np.ndarray"
-    """Share of meaningless tokens (unknown, a byte, a letter of a word spelled out), 0 for an empty text; float32."""
+    """Share of tokens without meaning (see `_find_unknown_ids`), 0 for an empty text; float32."""
 
 
 class Embedder:
     """A sentence-transformers model, on the GPU if there is one."""
 
     def __init__(self, spec: EmbedderSpec, folder: Path):
-        """Load the weights in `folder` as fp32."""
+        """Load the weights in `folder` as float32."""
         from sentence_transformers import SentenceTransformer
         from tokenizers import Tokenizer
         from transformers.utils import logging
@@ -60,11 +60,11 @@ class Embedder:
         return self._model.get_embedding_dimension()
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray":
-        """Return vectors of unit length as float32 of shape (texts, width), in order.
+        """Return a float32 array of shape (texts, width) with one vector of unit length per text.
 
-        Texts are cut to `spec.max_tokens`. If a static model has none of a text's tokens, the vector is 0.
+        Texts are cut to `spec.max_tokens`. If a static model knows none of a text's tokens, the vector is 0.
         """
-        # sentence-transformers itself batches by length, which saves padding, and restores the order.
+        # sentence-transformers itself batches texts by length, which saves padding, and restores their order.
         return self._model.encode(
             list(texts),
             batch_size=self._batch,
@@ -74,7 +74,7 @@ class Embedder:
         )
 
     def read(self, texts: Sequence[str]) -> Reading:
-        """Measure which texts are cut and which share of their tokens is unknown."""
+        """Find the texts that are too long, and measure the share of tokens without meaning in each text."""
         import numpy as np
 
         window = self.spec.max_tokens
@@ -101,16 +101,16 @@ class Embedder:
 
 
 def _find_unknown_ids(tokenizer: Any) -> list[int]:
-    """Find the ids of tokens without meaning.
+    """Return the ids of the tokens without meaning.
 
-    These are the unknown token, fallback bytes, and single letters of other scripts inside a word, which is how an
-    English tokenizer spells Persian.
+    These are the unknown token, bytes of unknown characters, and single letters within a word, unless `_can_be_word`.
+    With such letters, an English tokenizer spells Persian.
     """
     model = json.loads(tokenizer.to_str())["model"]
     ids = [tokenizer.token_to_id(model["unk_token"])] if model.get("unk_token") else [model.get("unk_id")]
     for token, number in tokenizer.get_vocab().items():
         inside = token.removeprefix("##") if token.startswith("##") or model["type"] != "WordPiece" else ""
-        # White space counts as text, although it is spelled as bytes too.
+        # White space has meaning, although it may also be spelled as bytes.
         if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token) or (
             len(inside) == 1 and inside.isalpha() and not _can_be_word(inside)
         ):
@@ -119,5 +119,5 @@ def _find_unknown_ids(tokenizer: Any) -> list[int]:
 
 
 def _can_be_word(letter: str) -> bool:
-    """Return whether the letter is ASCII, or of a script in which one character may be a word."""
+    """Return whether a letter is ASCII, or belongs to a script in which one character may be a word."""
     return letter.isascii() or unicodedata.name(letter, "").startswith(("CJK", "HANGUL"))

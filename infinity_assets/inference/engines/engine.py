@@ -8,17 +8,15 @@ from infinity_assets.inference.requests import Request, Response
 
 
 class EngineUnavailable(InfinityError):
-    """No request can be answered at present: a server is down, a key is refused, a device is dead. Earlier answers are
-    stored.
-    """
+    """No request can be answered at present, for example because a server is down. Earlier answers are stored."""
 
 
 class EngineMisconfigured(EngineUnavailable):
-    """No request can be answered before a setting or the server is changed: to try again later is of no use."""
+    """No request can be answered until a setting or the server is changed. It is of no use to try again later."""
 
 
 Admit: TypeAlias = Callable[[int, int], bool]
-"""Callback that decides from prompt tokens and maximum answer tokens whether the budget allows a request."""
+"""Callback that returns true if the budget allows a request. Its arguments: prompt tokens, maximum answer tokens."""
 
 
 def admit_all(prompt_tokens: int, max_tokens: int) -> bool:
@@ -30,10 +28,10 @@ class Engine(Protocol):
     """A language model that answers requests."""
 
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, and yield (position in `requests`, response) once per position, in order of completion.
+        """Answer requests. Yield (position in `requests`, response) once per request, in order of completion.
 
         A failed request yields a response with an error. `admit` is called once per request, right before it is
-        submitted. After it returns False, requests in flight are finished and the others get no response.
+        submitted. Once it returns False, requests in flight are finished, and the others get no response.
 
         Raises:
             EngineUnavailable: All requests would fail.

@@ -29,11 +29,11 @@ from infinity_assets.settings.models import Sampling
 
 TOP_LOGPROBS = 20  # the default of `vllm serve`, and the maximum of OpenAI
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
-"""Exceptions from reading a reply that does not match the API."""
+"""Exceptions raised while reading a reply that does not match the API."""
 AROUND = ' \n":'  # characters around a choice, in JSON or plain text
 OPTIONAL = {"seed": None, "top_logprobs": None, "logprobs": None, "max_tokens": "max_completion_tokens"}
-"""Fields that some servers reject, and their alternative name or None: Mistral takes no seed, OpenAI's reasoning models
-neither log-probabilities nor max_tokens."""
+"""Fields that some servers reject, with an alternative name or None. Mistral accepts no seed; OpenAI's reasoning models
+accept neither log-probabilities nor `max_tokens`."""
 _UNKNOWN = re.compile(
     r"unrecogni|unknown|unsupported|not support|extra|not permitted|forbidden|unexpected|not a valid|not allowed", re.I
 )
@@ -48,12 +48,12 @@ _CLASSES = {408: TIMEOUT, 409: ENGINE_ERROR, 425: ENGINE_ERROR, 429: RATE_LIMITE
 
 
 class Rejected(Exception):
-    """A server replied with an error.
+    """A server replied to a call with an error.
 
     Args:
         status: HTTP status.
-        text: Text of the reply, without the key.
-        retry_after: Seconds that the server asks to wait.
+        text: Text of the reply, without the API key.
+        retry_after: Number of seconds that the server asks to wait.
     """
 
     def __init__(self, status: int, text: str, retry_after: float = 0.0):
@@ -69,7 +69,7 @@ class Rejected(Exception):
 
     @property
     def filtered(self) -> bool:
-        """Return whether a content filter rejected the request, by the codes of Azure, OpenAI, OpenRouter and DashScope."""
+        """Return whether a content filter rejected the request, for Azure, OpenAI, OpenRouter and DashScope."""
         return self.status in (400, 403) and bool(_FILTERED.search(self.text))
 
     @property
@@ -83,13 +83,13 @@ class Rejected(Exception):
         return self.status in (400, 422) and bool(_FORMAT.search(self.text))
 
     def unknown_field(self, body: Mapping[str, Any]) -> str | None:
-        """Return an optional field of the body that the server rejects, or None."""
+        """Return the first field of `OPTIONAL` that is in the body and that the server rejects, or None."""
         if self.status not in (400, 422) or not _UNKNOWN.search(self.text):
             return None
         return next((field for field in OPTIONAL if field in body and re.search(rf"\b{field}\b", self.text)), None)
 
     def response(self, window: int) -> Response:
-        """Return a response with the class of the error."""
+        """Return the error as a response. `window` is recorded if the prompt is too long."""
         if self.filtered:
             error = REFUSED
         elif self.status in (400, 413, 422) and _TOO_LONG.search(self.text):
@@ -102,7 +102,7 @@ class Rejected(Exception):
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds to wait by the header `retry-after-ms` or `retry-after` (seconds or a date), or 0."""
+    """Return the seconds to wait from the header `retry-after-ms` or `retry-after` (seconds or a date), or 0."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -120,14 +120,14 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 FORMATS = 4
-"""Number of formats by which JSON of a schema can be requested."""
+"""Number of output formats that can be requested for an answer in JSON."""
 
 
 def format_fields(schema: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return the fields of a body that request JSON of a schema, by the number of the format: 0 is the strictest.
+    """Return the body fields that request JSON of a schema in output format `number`, where 0 is the strictest.
 
-    OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others only guarantee JSON, the oldest servers
-    nothing. Answers are always validated.
+    OpenAI's strict schemas are a subset of JSON Schema. DeepSeek and others only guarantee JSON, and the oldest servers
+    guarantee nothing. Answers are always validated.
     """
     if number == FORMATS - 1:
         return {}
@@ -143,12 +143,12 @@ def chat_body(model: str, request: GenerateRequest, **fields: Any) -> dict[str, 
 
 
 def greedy(**fields: Any) -> dict[str, Any]:
-    """Return the additional fields of a body that asks for one of several choices."""
+    """Return the body fields for a choice: greedy sampling with log-probabilities, and `fields`."""
     return {"temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS, **fields}
 
 
 def first_token_fields(tokens: Sequence[int]) -> dict[str, Any]:
-    """Return the fields that ask `vllm serve` for one token and the log-probabilities of given tokens.
+    """Return the body fields that ask `vllm serve` for one token and for the log-probabilities of given token ids.
 
     The vLLM engine in this process answers choices in the same way.
     """
@@ -156,13 +156,13 @@ def first_token_fields(tokens: Sequence[int]) -> dict[str, Any]:
 
 
 def choice_schema(choices: Sequence[str]) -> dict[str, Any]:
-    """Return a schema that enforces a choice, for servers without another way. The root must be an object."""
+    """Return a JSON schema that enforces a choice, for servers without another method. Its root must be an object."""
     choice = {"type": "string", "enum": list(choices)}
     return {"type": "object", "properties": {"choice": choice}, "required": ["choice"], "additionalProperties": False}
 
 
 def complete_body(model: str, request: CompleteRequest) -> dict[str, Any]:
-    """Return the body for `/completions`; `vllm serve` then neither adds nor hides special tokens."""
+    """Return the body for `/completions`. Its last fields tell `vllm serve` not to add or hide special tokens."""
     body = {"model": model, "prompt": request.text, **_sampling(request.sampling, request.seed)}
     if request.stop:
         body["stop"] = request.stop
@@ -201,7 +201,7 @@ def _count(tokens: Any) -> int:
 
 
 def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tuple[float, ...] | None:
-    """Return, for each token, its normalized log-probability of being the first of the reply; None if one is missing."""
+    """Return normalized log-probabilities of `tokens` as the first token of a reply, or None if one is missing."""
     logprobs = reply["choices"][0].get("logprobs") or {}
     content = logprobs.get("content") or [{}]
     by_token = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
@@ -210,7 +210,7 @@ def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tup
 
 
 def read_choice(reply: Mapping[str, Any], choices: Sequence[str]) -> Response:
-    """Read a choice from a reply, plain or as JSON of `choice_schema`, with its log-probabilities if there are any."""
+    """Read a choice from a reply, as plain text or JSON of `choice_schema`, with log-probabilities if available."""
     response = read(reply)
     if response.error is not None:
         return response
@@ -222,10 +222,11 @@ def read_choice(reply: Mapping[str, Any], choices: Sequence[str]) -> Response:
 
 
 def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:
-    """Return log-probabilities of the choices by their first tokens, at the start of the answer or after its colon.
+    """Return normalized log-probabilities of the choices, from the most probable tokens where the choice begins.
 
-    The result is None if the server gave no log-probabilities, a token fits two choices, or the choice begins within a
-    token. A choice that is not among the most probable tokens gets minus infinity.
+    A plain answer begins with the choice; in JSON, the choice follows the first colon. A choice that begins with none
+    of these tokens gets minus infinity. The result is None if the server gave no log-probabilities, no token fits a
+    choice, a token fits two choices, or the choice begins within a token.
     """
     content = (reply["choices"][0].get("logprobs") or {}).get("content")
     if not content:
@@ -252,7 +253,7 @@ def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str)
 
 
 def scored_logprobs(reply: Mapping[str, Any], tokens: Sequence[int], start: int) -> list[float] | None:
-    """Return the log-probabilities of prompt tokens from `start` on, or None if the server is not `vllm serve`."""
+    """Return the log-probabilities of the prompt tokens from position `start`, or None if the server gives none."""
     positions = reply["choices"][0].get("prompt_logprobs")
     if positions is None:
         return None

@@ -1,6 +1,6 @@
-"""Engine for any server with OpenAI's API: schedules calls and retries, while `openai_server` makes a single call.
+"""Engine for any server with OpenAI's API. It schedules and retries calls; `openai_server` makes a single call.
 
-Generating works with all servers. Scores need the extensions of `vllm serve`; choices use them if available.
+Generation works with all servers. Scores need the extensions of `vllm serve`; choices use them if available.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from infinity_assets.inference.requests import RETRIABLE, TIMEOUT, Request, Resp
 from infinity_assets.settings.models import ModelSpec
 
 ATTEMPTS = 10
-"""Maximum number of calls for one request: about half a minute with the waits between them, unless the server asks for
-longer waits."""
+"""Maximum number of calls for one request. With the waits between them, they take about half a minute, or longer if the
+server asks for longer waits."""
 FIRST_WAIT = 0.1  # seconds; longer if the server is overloaded
 LONGEST_WAIT = 8.0  # seconds
-LONGEST_RETRY_AFTER = 120.0  # seconds; if a server asks for more, the request is left to the next run
+LONGEST_RETRY_AFTER = 120.0  # seconds; if a server asks for a longer wait, the request is left to the next run
 MOST_PARALLEL = 3
-"""Maximum number of parallel calls for one request, if the earlier ones are late."""
+"""Maximum number of parallel calls for one request. Another one starts when the earlier ones are late."""
 PATIENCE = 3
-"""Lateness, as a multiple of the allowed time, at which a call is repeated regardless of the ration of second calls."""
+"""A call that is late by this multiple of the allowed time is repeated even if the ration of `Pace` is used up."""
 LOOK = 0.5
-"""Seconds between two checks for late calls."""
+"""Maximum number of seconds between two checks for late calls."""
 WAITING = 1024
 """Maximum number of requests in flight or waiting for a retry. Others start only after one of them has ended."""
 CHARACTERS_PER_TOKEN = 4
@@ -40,7 +40,7 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass
 class _Pending:
-    """A request until it is answered, and the number of its calls."""
+    """A request that is not answered yet, with the number of its calls so far."""
 
     request: Request
     prompt_tokens: int
@@ -52,7 +52,7 @@ class _Pending:
 
 @dataclass(frozen=True)
 class _Turn:
-    """The right to make a call."""
+    """Permission to make one call."""
 
     taken: float
     """Tokens taken from the quota."""
@@ -61,7 +61,7 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """The outcome of one call for a request."""
+    """The result of one call for a request."""
 
     response: Response
     overloaded: bool = False
@@ -75,7 +75,7 @@ class _Attempt:
 
 
 class OpenAIEngine:
-    """A model on a server. Requests in flight run on an event loop in a separate thread, which also calls `admit`."""
+    """A model on a server. Calls run on an event loop in a separate thread, which also calls `admit`."""
 
     def __init__(self, spec: ModelSpec, attempts: int = ATTEMPTS):
         self.spec = spec
@@ -91,11 +91,11 @@ class OpenAIEngine:
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests in order of completion, with at most `spec.concurrency` calls in flight.
 
-        A failed call is repeated, up to ten calls in all and no later than twice `spec.timeout` after the first. A late
-        call is repeated while it continues, and the first answer counts (`throttle.Pace`).
+        A failed call is repeated, up to ten calls per request, and no later than twice `spec.timeout` after the first.
+        A late call (see `throttle.Pace`) is repeated in parallel, and the first answer counts.
 
         Raises:
-            EngineUnavailable: The server rejects the key, the model or the address, or wants to be paid.
+            EngineUnavailable: The server rejects the key, the model or the address, or requires payment.
         """
         answers: queue.SimpleQueue[tuple[int, Response] | None] = queue.SimpleQueue()
         running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, admit, answers), self._loop)
@@ -106,7 +106,7 @@ class OpenAIEngine:
             running.result()
         finally:
             if running.cancel():
-                # Cancelled calls still hold places, which must be released before the next run.
+                # Cancelled calls still hold slots, which must be released before the next run.
                 asyncio.run_coroutine_threadsafe(self._wait_for_cancelled(), self._loop).result()
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class OpenAIEngine:
     async def _wait_for_cancelled(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
-        self._limit.in_flight = 0  # calls cancelled before they began have not left
+        self._limit.in_flight = 0  # calls that were cancelled before they began have not released their slots
 
     async def _ask_all(
         self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]"
@@ -135,7 +135,7 @@ class OpenAIEngine:
 
         try:
             async with asyncio.TaskGroup() as group:
-                # Common prefixes next to each other make use of the server's prefix cache.
+                # Requests with a common prefix follow each other, to make use of the server's prefix cache.
                 for position in sorted(range(len(requests)), key=lambda place: prefix_key(requests[place])):
                     pending = _make_pending(requests[position])
                     await open_requests.acquire()
@@ -151,7 +151,7 @@ class OpenAIEngine:
         raise error
 
     async def _answer(self, pending: _Pending, turn: _Turn) -> Response:
-        """Call until there is an answer, or attempts or time are used up. `turn` is that of the first call."""
+        """Call the server until it answers, or calls or time are used up. `turn` permits the first call."""
         began = time.monotonic()
         while True:
             attempt = await self._call_in_parallel(pending, turn)
@@ -164,9 +164,9 @@ class OpenAIEngine:
             turn = await self._take_turn(pending, urgent=True)
 
     def _next_wait(self, pending: _Pending, failed: _Attempt) -> float:
-        """Return the seconds between a failure and the next call.
+        """Return the seconds to wait between a failed call and the next one.
 
-        They are few if the server answers other calls, because the adaptive limit takes care of its capacity.
+        The wait is short if the server answers other calls, because `AdaptiveLimit` already prevents overload.
         """
         typical = min(max(self._limit.usual_seconds or UNKNOWN, FIRST_WAIT), 0.5)
         longest = (4 if failed.overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
@@ -174,7 +174,7 @@ class OpenAIEngine:
         return max(wait, failed.retry_after)
 
     async def _call_in_parallel(self, pending: _Pending, turn: _Turn) -> _Attempt:
-        """Make a call, and parallel ones when it is late; the first answer counts and cancels the others."""
+        """Make a call, and repeat it in parallel when it is late. The first answer cancels the other calls."""
         calls = {asyncio.create_task(self._call(pending, turn))}
         pending.calls += 1
         began = time.monotonic()
@@ -182,7 +182,7 @@ class OpenAIEngine:
         next_at: float | None = None
         try:
             while calls:
-                # Computed anew each time, because the usual duration may become known only after this call has begun.
+                # Computed in every iteration, because the usual duration may become known only after the call began.
                 due = next_at or began + self._pace.late_after(pending.weight) * (2 ** len(calls) - 1)
                 wait = due - time.monotonic()
                 done, calls = await asyncio.wait(
@@ -192,7 +192,7 @@ class OpenAIEngine:
                     attempt = call.result()
                     if attempt.outcome == "answered":
                         return attempt
-                    # After a failure, the next parallel call waits like any retry.
+                    # After a failure, the next parallel call waits as long as a retry.
                     next_at = time.monotonic() + self._next_wait(pending, attempt)
                 late_by = time.monotonic() - due
                 if done or late_by < 0 or len(calls) == MOST_PARALLEL or pending.calls == self._attempts:
@@ -212,7 +212,7 @@ class OpenAIEngine:
         return _Turn(taken, await self._limit.enter(urgent))
 
     async def _call(self, pending: _Pending, turn: _Turn | None = None) -> _Attempt:
-        """Make a call in its turn, or wait for one."""
+        """Make a call with the permission `turn`, or wait for one."""
         turn = turn or await self._take_turn(pending, urgent=True)
         began = time.monotonic()
         attempt = None
@@ -233,7 +233,7 @@ class OpenAIEngine:
                 self._limit.leave(turn.ticket, attempt.outcome, min(attempt.retry_after, LONGEST_RETRY_AFTER))
 
     async def _ask_once(self, request: Request) -> _Attempt:
-        """Make one call and classify its errors. Raises `EngineUnavailable` if every request would fail."""
+        """Make one call and classify its errors. Raises `EngineMisconfigured` if every request would fail."""
         try:
             async with asyncio.timeout(self.spec.timeout):
                 return _Attempt(await self._model.answer(request))
@@ -245,7 +245,7 @@ class OpenAIEngine:
             if not rejected.fatal:
                 return _Attempt(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
             fatal = self._describe_fatal(rejected)
-        # Outside the handler, so that no exception with the request's header is chained.
+        # Raised outside the handler, so that no exception with the request's header is chained to it.
         raise EngineMisconfigured(fatal)
 
     def _describe_fatal(self, rejected: Rejected) -> str:

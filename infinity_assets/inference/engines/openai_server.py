@@ -1,6 +1,6 @@
-"""Single calls to a server with OpenAI's API, adapted to the features that the server turns out to support.
+"""Single calls to a server with OpenAI's API. They adapt to the features that the server turns out to support.
 
-The client's requests carry the key in a header. It is removed from errors and answers, because servers often quote it.
+The header of every call contains the API key. Servers often quote it, so it is removed from errors and answers.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ KEPT_ALIVE = 60.0  # seconds that an idle connection stays open
 
 
 class NoReply(Exception):
-    """A call brought no reply that matches the API. `error` is the class; the cause does not contain the key."""
+    """A call brought no reply that matches the API. `error` is an error class. The message does not contain the key."""
 
     def __init__(self, error: str, cause: str):
         super().__init__(cause)
@@ -45,14 +45,14 @@ class NoReply(Exception):
 
 
 class ServedModel:
-    """A model on a server, for use on one event loop."""
+    """A model on a server. All calls must run on the same event loop."""
 
     def __init__(self, spec: ModelSpec):
         import httpx2
 
         self.spec = spec
         self._secret = Secret(os.environ.get(spec.api_key_env, ""))
-        for name in ("httpx2", "httpcore2"):  # they log every request, and headers of replies, which may quote the key
+        for name in ("httpx2", "httpcore2"):  # they log requests and the headers of replies, which may quote the key
             logging.getLogger(name).setLevel(logging.WARNING)
         self._client: Any = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT),
@@ -64,13 +64,13 @@ class ServedModel:
         self._unsupported: set[str] = set()
         """Optional fields that the server rejects."""
         self._formats: dict[str, int] = {}
-        """Number of the strictest format that the server may accept, by schema."""
+        """Number of the strictest output format (`format_fields`) that the server may accept, by schema."""
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...] | None] = {}
         self._choice_methods: set[str] = {"first_token", "structured_outputs"}
         """Extensions of `vllm serve` for choices that the server may support."""
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request with one call, or several that belong together.
+        """Answer a request with one or several calls.
 
         Raises:
             Rejected: The server replied with an error.
@@ -109,7 +109,7 @@ class ServedModel:
         return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
 
     async def _chat_with_schema(self, request: GenerateRequest, schema: Mapping[str, Any], **fields: Any) -> Any:
-        """Request JSON in the strictest format that the server accepts."""
+        """Request JSON in the strictest output format that the server accepts."""
         name = json.dumps(schema)
         while True:
             number = self._formats.get(name, 0)
@@ -121,9 +121,9 @@ class ServedModel:
             self._formats[name] = max(self._formats.get(name, 0), number + 1)
 
     async def _choose(self, request: GenerateRequest, choices: tuple[str, ...]) -> Response:
-        """Answer a choice by the first method that the server supports.
+        """Answer a request with choices by the first method that the server supports.
 
-        The methods are log-probabilities of the choices' first tokens, as in process; a grammar; a JSON schema.
+        The methods are log-probabilities of the choices' first tokens, a grammar, and a JSON schema.
         """
         if "first_token" in self._choice_methods and (tokens := await self._choice_tokens(choices)):
             reply = await self._chat_if_supported(request, **api.first_token_fields(tokens))
@@ -144,7 +144,7 @@ class ServedModel:
         )
 
     async def _chat_if_supported(self, request: GenerateRequest, **fields: Any) -> Any:
-        """Return the reply, or None if the server rejects the fields."""
+        """Return the reply, or None if the server rejects the additional fields."""
         try:
             return await self._chat(request, **fields)
         except api.Rejected as rejected:
@@ -153,7 +153,7 @@ class ServedModel:
             return None
 
     async def _choice_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """Return the first token of every choice, or None if two share one or the server does not tokenize."""
+        """Return the first token of every choice, or None if they are unknown, not distinct or too many."""
         if choices not in self._first_tokens:
             try:
                 tokens = await asyncio.gather(*(self._tokenize(prompt=choice) for choice in choices))
@@ -167,7 +167,7 @@ class ServedModel:
         return self._first_tokens[choices]
 
     async def _score(self, request: ScoreRequest) -> Response:
-        """Score like the engines in process: tokenize context and answer separately and send the joined token ids."""
+        """Score like the engines in this process: tokenize context and answer separately, and send their token ids."""
         context, answer = await asyncio.gather(
             self._chat_tokens(request.context) if request.context else self._header_tokens(),
             self._tokenize(prompt=request.answer),
@@ -200,7 +200,7 @@ class ServedModel:
         return (await self._post("/tokenize", body))["tokens"]
 
     async def _post(self, path: str, body: dict[str, Any]) -> Any:
-        """Send a body without the fields that the server rejects, and return the reply.
+        """Send a body without the optional fields that the server rejects, and return the reply.
 
         Raises `Rejected` and `NoReply`.
         """
@@ -222,7 +222,7 @@ class ServedModel:
         url = (root.removesuffix("/v1") if path == "/tokenize" else root) + path
         try:
             content = orjson.dumps(body)
-        except TypeError as error:  # a lone surrogate, a number of more than 64 bits
+        except TypeError as error:  # for example a lone surrogate, or a number of more than 64 bits
             raise api.Rejected(400, f"not sent: {error}") from None
         reply = await self._exchange(url, content)
         if not reply.is_success:
@@ -236,7 +236,7 @@ class ServedModel:
         if not isinstance(read, dict):
             raise NoReply(BAD_REPLY, self._secret.clean(f"not what the API promises: {reply.text[:200]!r}"))
         if read.get("error") and not read.get("choices"):
-            # Once OpenRouter has begun to answer, it reports an error in the body, with status 200.
+            # If an answer fails after OpenRouter has begun to send it, the status is 200 and the error is in the body.
             code = read["error"].get("code") if isinstance(read["error"], dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 502
             raise api.Rejected(status, self._secret.clean(reply.text))
@@ -247,5 +247,5 @@ class ServedModel:
             return await self._client.post(url, content=content)
         except self._errors as error:
             failure = self._secret.clean(f"{self.spec.base_url}: {error!r} {error.__cause__ or ''}".strip())
-        # Outside the handler, so that no exception with the request's header is chained.
+        # Raised outside the handler, so that no exception with the request's header is chained to it.
         raise NoReply(CONNECTION, failure)

@@ -1,4 +1,4 @@
-"""The pool of engines that are open in this process."""
+"""The pool of the open engines of this process."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,10 +13,11 @@ from infinity_assets.settings.models import EmbedderSpec, ModelSpec, RewardSpec
 
 
 def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
-    """Open the engine of a spec: an `Engine`, or a reward model, which is an engine for reward requests.
+    """Open the engine of a model: an `Engine`, or a reward model, which answers reward requests in the same way.
 
     Raises:
         ModelMissing: The weights have not been fetched.
+        EngineUnavailable: The replicas of a model could not be opened.
     """
     if isinstance(spec, RewardSpec):
         from infinity_assets.inference.engines.reward import open_reward
@@ -41,7 +42,7 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
 
 def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
-    """Open the embedder of a spec.
+    """Open an embedder.
 
     Raises:
         ModelMissing: The weights have not been fetched.
@@ -54,9 +55,9 @@ def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
 class EnginePool:
     """A pool with at most one open engine of each kind: vLLM, transformers, client of a server, embedder.
 
-    Opening a model takes from seconds to minutes, so an engine stays open for its next use. Opening another spec of the
-    same kind closes it, because memory holds only one, or puts it to sleep if `when_idle` is `sleep`; it is woken at
-    its next use. Only one thread at a time can use the pool.
+    Opening a model takes seconds to minutes, so an engine stays open for its next use. Memory holds only one engine of
+    a kind, so the pool closes it before it opens another one. If `when_idle` is `sleep`, the engine is put to sleep
+    instead, and woken for its next use. Only one thread at a time can use the pool.
 
     Args:
         models_dir: Folder with the weights.
@@ -80,7 +81,7 @@ class EnginePool:
     def engine(self, spec: ModelSpec | RewardSpec) -> AbstractContextManager[Any]:
         """Open an engine or reward model for the duration of a `with` block.
 
-        It is closed if the block ends with an error, because its state is then unknown.
+        If the block ends with an error, the engine is closed, because its state is unknown.
         """
         return self._hold(spec.backend, spec, self._open_engine)
 
@@ -131,5 +132,5 @@ class EnginePool:
 
 
 def _engine_key(spec: Spec) -> str:
-    """Return a key that is equal for specs that can share an engine: all fields but the price."""
+    """Return the fields of a spec, except its price, as a string. Specs with equal strings can share an engine."""
     return spec.model_dump_json(exclude={"price"})

@@ -1,7 +1,7 @@
 """Replicas of an engine in separate processes, for data parallelism and for engines that sleep while others run.
 
-vLLM keeps the state of an engine in globals of its process, so neither is possible inside ours. Requests are sorted by
-their beginnings and divided once, so that a replica gets those that share a prefix; answers come back as they finish.
+vLLM keeps the state of an engine in global variables, so a process can hold only one. Requests are sorted by their text
+and divided once, so that a replica gets the requests with a common prefix. Answers are yielded as they are finished.
 """
 
 import multiprocessing
@@ -22,15 +22,15 @@ Opener = Callable[[ModelSpec, Path], Engine]
 
 
 class Replicas:
-    """An engine of `spec.data_parallel_size` replicas. Only one caller at a time can use it."""
+    """An engine that consists of `spec.data_parallel_size` replicas. Not thread-safe."""
 
     def __init__(self, spec: ModelSpec, folder: Path, opener: Opener):
         """Start the processes and wait until all engines are open.
 
         Args:
-            spec: The model; each replica takes the next `tensor_parallel_size` of the visible GPUs.
+            spec: The model. Each replica uses `tensor_parallel_size` of the visible GPUs.
             folder: Folder with the weights.
-            opener: Function at the top level of a module that opens one replica in its process.
+            opener: Function that opens a replica in its process. It must be at the top level of a module.
 
         Raises:
             EngineUnavailable: An engine could not be opened, or too few GPUs are visible.
@@ -44,14 +44,14 @@ class Replicas:
             arguments = (theirs, single, folder, opener, _environment(spec, number))
             process = start.Process(target=_run_replica, args=arguments, name=f"replica-{number}", daemon=False)
             process.start()
-            theirs.close()  # otherwise the end of the process would go unnoticed
+            theirs.close()  # otherwise the death of the process would go unnoticed
             self._ends.append(ours)
             self._processes.append(process)
         for end in self._ends:
             self._receive(end)
 
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests in order of completion, like every `Engine`.
+        """Answer requests like `Engine.run`, in order of completion.
 
         Raises:
             EngineUnavailable: A process has died, or its engine has failed.
@@ -71,7 +71,7 @@ class Replicas:
                     else:
                         working.remove(end)
         finally:
-            if working:  # the caller has stopped listening, or a process has died: the state of replicas is unknown
+            if working:  # the caller has stopped, or a process has died: the state of the replicas is unknown
                 self._kill()
 
     def sleep(self) -> None:
@@ -127,7 +127,7 @@ class Replicas:
 
 
 def _split_evenly(requests: Sequence[Request], count: int) -> list[list[int]]:
-    """Split the positions of requests, sorted by their beginnings, into runs with about the same length of text."""
+    """Sort the positions of requests by their text, and split them into portions with about equal amounts of text."""
     ordered = sorted(range(len(requests)), key=lambda position: prefix_key(requests[position]))
     sizes = list(accumulate((len(str(requests[position])) for position in ordered), initial=0))
     portions: list[list[int]] = [[] for _ in range(count)]
@@ -154,7 +154,7 @@ def _environment(spec: ModelSpec, number: int) -> dict[str, str]:
 
 
 def _run_replica(end: Connection, spec: ModelSpec, folder: Path, opener: Opener, environment: dict[str, str]) -> None:
-    """Open the engine in a replica's process and execute commands until the caller closes the connection."""
+    """Open the engine, in the process of a replica, and execute commands until the caller closes the connection."""
     os.environ |= environment
 
     def admitted(prompt_tokens: int, max_tokens: int) -> bool:

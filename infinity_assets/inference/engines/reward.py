@@ -1,7 +1,7 @@
-"""Reward models, which rate the answers of a conversation with one number, in transformers or by vLLM's pooling.
+"""Reward models, which rate the answers of a conversation with one number, in transformers or vLLM.
 
-The number is the logit of a sequence-classification head at the end of the conversation, in the model's own chat
-template without a header for a further answer. Both backends return float32, of any size and sign.
+The model's chat template renders the conversation, without a header for a further answer. The reward is the logit of a
+sequence-classification head at its end, a float32 of any size and sign.
 """
 
 from abc import ABC, abstractmethod
@@ -19,11 +19,11 @@ from infinity_assets.inference.requests import Response, RewardRequest, text_of
 from infinity_assets.settings.models import RewardSpec
 
 POOLED = 128
-"""Number of conversations that vLLM gets at a time; it forms its own batches."""
+"""Number of conversations that are passed to vLLM at a time. vLLM divides them into batches itself."""
 
 
 class RewardModel(ABC):
-    """Base class of reward models: subclasses load a model and answer a batch. Not thread-safe."""
+    """Base class of reward models. Subclasses load a model and compute the rewards of a batch. Not thread-safe."""
 
     _batch: int
     """Number of conversations per batch."""
@@ -34,7 +34,8 @@ class RewardModel(ABC):
     ) -> Generator[tuple[int, Response], None, None]:
         """Answer requests like `engine.Engine.run`, the longest first.
 
-        A conversation longer than the window gets the error `prompt_too_long`, an infinite or NaN reward `not_finite`.
+        A conversation longer than the context window gets the error `prompt_too_long`; an infinite or NaN reward gets
+        `not_finite`.
         """
         order = sorted(range(len(requests)), key=lambda position: -len(text_of(requests[position])))
         yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
@@ -91,8 +92,8 @@ class TransformersReward(RewardModel):
     def _rewards(self, batch: Sequence[Job]) -> list[float]:
         import torch
 
-        # The model finds the end of a conversation by its padding token. If it defines none, a token will do that does
-        # not occur in the batch.
+        # The model finds the end of a conversation by its padding token. If it has none, use any token that does not
+        # occur in the batch.
         filler = self._filler if self._filler is not None else _find_absent_token(batch)
         self._model.config.get_text_config().pad_token_id = filler
         ids, mask = pad([job.tokens for job in batch], self._model.device, filler=filler)
@@ -126,7 +127,7 @@ class VllmReward(RewardModel):
 
 
 def open_reward(spec: RewardSpec, folder: Path) -> RewardModel:
-    """Open the reward model of a spec, in vLLM or transformers."""
+    """Open a reward model in vLLM or transformers, as `spec.backend` says."""
     return VllmReward(spec, folder) if spec.backend == "vllm" else TransformersReward(spec, folder)
 
 

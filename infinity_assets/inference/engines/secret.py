@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 MASK = "***"
 TELLING = 8
-"""Length from which a piece of a key is masked. A key shorter than twice this is searched only as a whole."""
+"""Minimum length of a masked piece of a key. Keys shorter than twice this length are masked only as a whole."""
 _MASKED = re.compile(r"\S*(?:\*{3,}|•{3,}|…|\.{3,})\S*")
-"""Pattern of a refused key as servers quote it: its beginning and its end, with stars between."""
+"""Pattern of a rejected key as servers quote it: its beginning and its end, with stars or dots between."""
 
 
 class Secret:
-    """A key whose text is only in `value`: `repr` hides it, `clean` and `strip` remove it from texts."""
+    """An API key. Its text is only in `value`: `repr` hides it, and `clean` and `strip` remove it from texts."""
 
     def __init__(self, value: str):
         self.value = value
@@ -22,7 +22,7 @@ class Secret:
         return MASK
 
     def clean(self, text: str) -> str:
-        """Remove the key from an error's text: plain, in base64, quoted for URLs or JSON, in pieces, partly masked."""
+        """Remove the key from an error text, even in base64, escaped for URLs or JSON, in pieces or partly masked."""
         for form in self._spellings:
             text = text.replace(form, MASK)
         if len(self.value) >= 2 * TELLING:
@@ -31,7 +31,7 @@ class Secret:
         return text
 
     def strip(self, text: str) -> str:
-        """Remove the key from a model's text. A short key, such as `EMPTY`, is an ordinary word and stays."""
+        """Remove the key from a model's text. A short key such as `EMPTY` stays, because it may be a word."""
         for form in self._spellings:
             if len(form) >= TELLING:
                 text = text.replace(form, MASK)
@@ -43,7 +43,7 @@ class Secret:
 
 
 def _spellings(value: str) -> list[str]:
-    """Return the spellings of a key. Base64 has three, depending on where in a longer text the key begins."""
+    """Return the spellings of a key. There are three in base64, for its possible positions in a longer text."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/")
     forms = [value, quote(value, safe=""), quote(value), escaped]
     if len(value) >= TELLING:

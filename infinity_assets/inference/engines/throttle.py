@@ -1,6 +1,6 @@
 """Limits on the calls to a server: calls in flight, calls and tokens per minute, and the duration of a call.
 
-Everything runs on one event loop and is not thread-safe.
+All classes are used on one event loop and are not thread-safe.
 """
 
 import asyncio
@@ -11,54 +11,54 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 Outcome: TypeAlias = Literal["answered", "failed", "overloaded"]
-"""Outcome of a call; `overloaded` stands for 429, 503 and time-outs."""
+"""Outcome of a call. `overloaded` stands for the HTTP statuses 429 and 503, and for time-outs."""
 
 START = 32
-"""Initial limit of calls in flight."""
+"""Initial limit on calls in flight."""
 VERDICT = 16
-"""Number of outcomes from which the share of overloaded ones is meaningful."""
+"""Minimum number of outcomes for a meaningful share of overloaded calls."""
 ALARM = 8
-"""Number of overloaded outcomes that need no further evidence."""
+"""Number of overloaded calls after which their share is evaluated at once."""
 WINDOW = 64
-"""Number of outcomes that are evaluated together."""
+"""Number of outcomes after which the noise is estimated anew, and earlier outcomes count half."""
 FORGETTING = 0.98
-"""Smallest factor by which the noise shrinks after a window with less noise."""
+"""Minimum factor by which a new estimate lowers the noise."""
 LEAST_NOISE = 0.1
-"""Share of rejected calls that is always attributed to noise instead of the number of calls."""
+"""Noise that is always assumed: the share of calls that a server rejects regardless of the number of calls."""
 MOST_NOISE = 0.3
-"""Largest share of rejected calls that can be attributed to noise."""
+"""Maximum share of rejected calls that can be attributed to noise."""
 BARREN = 10
-"""Smallest number of outcomes in a row without an answer, at least the limit, after which all calls pause."""
-UNKNOWN = 0.5  # assumed seconds of an answer before the first one
-PAUSE = 0.5  # seconds; doubled each time
+"""All calls pause after this many consecutive failures, or after as many as the limit if that is more."""
+UNKNOWN = 0.5  # seconds that an answer is assumed to take, until the first one arrives
+PAUSE = 0.5  # seconds; doubled with every further pause
 LONGEST_PAUSE = 30.0  # seconds
 
 
 class Ticket(NamedTuple):
-    """A place among the calls in flight."""
+    """A slot for one call in flight."""
 
     cuts: int
-    """Number of cuts of the limit before the place was taken."""
+    """Number of cuts of the limit before the slot was taken."""
     at: float
-    """Time at which the place was taken."""
+    """Time at which the slot was taken, in seconds of the monotonic clock."""
 
 
 class AdaptiveLimit:
     """A limit on calls in flight with additive increase and multiplicative decrease (AIMD, Chiu and Jain 1989).
 
-    The limit lies between 1 and `most`. It starts at 32 and, whenever it is used up, grows for a round trip. Before the
-    first cut, and later up to three quarters of the limit at the last cut, it grows by one with every answer, so it
-    doubles; above that it grows by one or by an eighth per round trip.
+    The limit lies between 1 and `most`, and starts at 32. Each time it is reached, it grows for one round trip. Before
+    the first cut, and later up to three quarters of the limit before the last cut, it grows by one with every answer,
+    so it doubles per round trip. Above that, it grows by one or an eighth per round trip, whichever is more.
 
-    When the server rejects calls, the limit is halved, once per round trip: calls sent before a cut do not count
-    against the new limit. But servers also fail at random, and then fewer calls only bring fewer answers. So one
-    rejected call in ten is always tolerated, and a cut needs three standard deviations more. Every cut is a trial: if
-    the rejected share does not fall to a third with half the calls, it is considered this server's noise, the old limit
-    is restored, and only a share well above that noise cuts again.
+    When the server rejects calls, the limit is halved, at most once per round trip: calls sent before a cut do not
+    count against the new limit. But servers also fail at random (noise), and then fewer calls only bring fewer answers.
+    So one rejected call in ten is always tolerated, and a cut requires three standard deviations more. Every cut is a
+    trial. If half the calls do not reduce the rejected share to a third, that share is considered noise: the old limit
+    is restored, and only a share well above this noise leads to another cut.
 
     A failure counts only after the usual duration of an answer, because immediate failures would seem too frequent. If
-    nearly every third call is rejected, their places stay empty for that time too. If a whole round of calls brings no
-    answer, all calls pause, twice as long each time, or as long as the server asks.
+    more than three calls in ten are rejected, their slots stay empty for that time, too. If a whole round of calls
+    brings no answer, all calls pause. Each pause is twice as long as the last, or as long as the server asks.
 
     The limit grows even if throughput does not: requests in the server's queue do no harm, and a plateau cannot be
     distinguished from scatter in the lengths of answers.
@@ -69,25 +69,25 @@ class AdaptiveLimit:
         self.limit = float(min(START, most))
         self.in_flight = 0
         self.usual_seconds = 0.0
-        """Usual duration of an answer; 0 before the first one."""
+        """Usual duration of an answer, in seconds; 0 before the first one."""
         self._kept_empty = 0
         self._cuts = 0
         self._doubling = True
         self._cut_at = 0.0
         self._growing = 0
-        """Number of answers with which the limit still grows: those of a round trip after it was used up."""
+        """Number of further answers that raise the limit: those of one round trip after the limit was reached."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._seen = self._overloaded = 0.0
         self._noise = LEAST_NOISE
         self._trial: tuple[float, float, bool] | None = None
-        """During the trial of a cut: limit and rejected share before it, and whether the limit was doubling."""
+        """During the trial of a cut: the limit and the rejected share before it, and true if the limit was doubling."""
         self._rejected_share = 0.0
-        """Share of overloaded calls among the latest outcomes."""
+        """Moving average of the share of overloaded calls."""
         self._barren = self._pauses = 0
         self._closed_until = 0.0
 
     async def enter(self, urgent: bool = False) -> Ticket:
-        """Wait for a place and take it; urgent callers come first. The caller must release it with `leave`."""
+        """Wait for a free slot and take it, urgent callers first. The caller must release it with `leave`."""
         if self._waiting or not self._room():
             turn = asyncio.get_running_loop().create_future()
             (self._waiting.appendleft if urgent else self._waiting.append)(turn)
@@ -104,7 +104,7 @@ class AdaptiveLimit:
         return Ticket(self._cuts, time.monotonic())
 
     def leave(self, ticket: Ticket, outcome: Outcome | None, retry_after: float = 0.0) -> None:
-        """Release a place and count the outcome of its call. An abandoned call has no outcome."""
+        """Release a slot and count the outcome of its call. The outcome of an abandoned call is None."""
         self.in_flight -= 1
         self._growing -= 1
         if outcome is not None:
@@ -193,9 +193,10 @@ class AdaptiveLimit:
 
 
 class Bucket:
-    """A token bucket for an even rate per minute.
+    """A token bucket that spreads an allowance per minute evenly.
 
-    It holds the amount of a tenth of a second, at least 1. Whoever takes more leaves a debt, for which the next waits.
+    It holds the allowance of a tenth of a second, but at least 1. A larger amount can be taken when the bucket is full.
+    The level is then negative, and the next caller waits until the bucket has refilled.
     """
 
     def __init__(self, per_minute: int):
@@ -206,14 +207,14 @@ class Bucket:
         self._turn = asyncio.Lock()
 
     async def take(self, amount: float) -> None:
-        """Wait in line until the amount is available, and take it."""
+        """Wait until earlier callers are served and the amount is available, and take it."""
         async with self._turn:
             while (lacking := min(amount, self._most) - self._refilled()) > 1e-9:
                 await asyncio.sleep(lacking / self._rate)
             self._level -= amount
 
     def give(self, amount: float) -> None:
-        """Return an unused amount; a negative amount is taken instead."""
+        """Return an unused amount to the bucket. A negative amount is taken from it."""
         self._level = min(self._most, self._refilled() + amount)
 
     def _refilled(self) -> float:
@@ -226,8 +227,8 @@ class Bucket:
 class Quota:
     """A server's limits on calls and tokens per minute.
 
-    A call takes the tokens of its prompt plus a share of its maximum answer, namely the share that earlier calls wrote.
-    The usage that the server reports corrects this afterwards.
+    A call takes the tokens of its prompt and an estimate for its answer: its maximum answer tokens times the share of
+    them that earlier calls used on average. The usage that the server reports corrects the estimate afterwards.
     """
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None):
@@ -246,7 +247,7 @@ class Quota:
         return taken
 
     def settle(self, taken: float, prompt_tokens: int, completion_tokens: int, max_tokens: int) -> None:
-        """Correct the tokens taken for a call by the usage that the server reported."""
+        """Replace the number of tokens taken for a call by the usage that the server reported."""
         self._counted += 1
         self._share += (min(completion_tokens / max_tokens, 1.0) - self._share) / min(self._counted, 50)
         if self._tokens:
@@ -254,13 +255,13 @@ class Quota:
 
 
 class Pace:
-    """The duration after which a call is late and is made a second time in parallel.
+    """The time after which a call is late and is made a second time, in parallel.
 
-    Durations are counted per unit of a call's weight: its maximum answer tokens plus a sixteenth of its prompt tokens.
-    A call is late after twice the 99th percentile of the last 512 durations or, as long as there are fewer than 100,
-    after ten times the longest; but never before `FLOOR` seconds, and always after `timeout`, which is also the limit
-    before the first answer. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at Scale,
-    2013), so that an overloaded server does not get twice as many calls.
+    Durations are divided by a call's weight: its maximum answer tokens plus a sixteenth of its prompt tokens. A call is
+    late after twice the 99th percentile of the last 512 durations. As long as there are fewer than 100, it is late
+    after ten times the longest. The time is at least `FLOOR` seconds and at most `timeout`, and `timeout` before the
+    first answer. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at Scale, 2013), so
+    that an overloaded server does not get twice as many calls.
     """
 
     FLOOR = 0.25
@@ -276,13 +277,13 @@ class Pace:
         self._ration = 2.0
 
     def add(self, weight: float, seconds: float) -> None:
-        """Record the duration of an answer."""
+        """Record the duration of an answered call."""
         self._latest.append(seconds / weight)
         self._ration = min(self.SAVED, self._ration + self.RATION)
         self._answers += 1
 
     def late_after(self, weight: float) -> float:
-        """Return the seconds after which a call of that weight is late."""
+        """Return the number of seconds after which a call of the given weight is late."""
         if self._answers > self._known and (self._answers < 100 or self._answers >= self._known + 16):
             self._known = self._answers
             ordered = sorted(self._latest)
@@ -290,7 +291,7 @@ class Pace:
         return min(max(self.FLOOR, self._unit * weight), self._timeout)
 
     def allow_second_call(self) -> bool:
-        """Return whether a second call may be made, and count it if so."""
+        """Return whether a second call may be made. If so, it is counted against the ration."""
         if self._ration < 1:
             return False
         self._ration -= 1
@@ -298,5 +299,5 @@ class Pace:
 
 
 def back_off(failures: int, first: float, longest: float, jitter: Callable[[], float]) -> float:
-    """Return the seconds to wait after a number of failures: doubled each time, then jittered between half and all."""
+    """Return the seconds to wait after a number of failures: doubled each time, then randomly reduced by up to half."""
     return min(longest, first * 2 ** (failures - 1)) * (0.5 + 0.5 * jitter())

@@ -1,7 +1,7 @@
 """Engine with transformers in this process, for models that vLLM does not support.
 
-Requests are answered in batches of similar length. Every row has its own random numbers, so its answer does not depend
-on the other rows of the batch, except for rounding in the model's arithmetic.
+Requests of similar length are answered in batches. Every request has its own random numbers, so its answer does not
+depend on the rest of the batch, except for rounding in the model's arithmetic.
 """
 
 import json
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     import torch
 
 BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
-"""Maximum rows x (longest prompt + longest answer) of a batch, which bounds its keys and values: 128 KiB per token in a
-current 8B model."""
+"""Maximum number of tokens of a batch by device: requests x (longest prompt + longest answer). It bounds the memory of
+the attention cache, which needs 128 KiB per token in a current 8B model."""
 BATCH_ROWS = 256
 LOGITS = 2**25
-"""Maximum number of logits in memory during scoring: 128 MiB."""
+"""Maximum number of logits in memory during scoring; 128 MiB as float32."""
 PROBE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class _ScoringJob(Job):
-    """A request that is answered by log-probabilities of known tokens in one forward pass."""
+    """A request that one forward pass answers with the log-probabilities of known tokens."""
 
     places: list[int]
     """Positions of the tokens after which a log-probability is read."""
@@ -64,7 +64,7 @@ class _WritingJob(Job):
     """Compiled grammar of xgrammar, or None."""
     stop: tuple[str, ...] = ()
     special: bool = False
-    """True if special tokens stay in the text."""
+    """True if special tokens are kept in the text of the answer."""
 
     @property
     def room(self) -> int:
@@ -93,14 +93,14 @@ class TransformersEngine:
         self._vocabulary: int = self._model.get_output_embeddings().weight.shape[0]
         ends = self._model.generation_config.eos_token_id
         self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-        # Recommendations of a model's authors (a penalty, a temperature) must not change the requested sampling.
+        # Defaults of the model's authors (a penalty, a temperature) must not change the requested sampling.
         self._model.generation_config = GenerationConfig()
         self._head = self._find_head()
         self._compiler: Any = None
         self._batch_tokens = BATCH_TOKENS[self._model.device.type]
 
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, the longest first. A failing batch is halved, so that only the faulty request fails."""
+        """Answer requests, the longest first. A failed batch is halved until only the faulty request fails."""
         order = sorted(range(len(requests)), key=lambda position: _sort_key(requests[position]), reverse=True)
         yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
 
@@ -122,7 +122,7 @@ class TransformersEngine:
                     return self._prepare_choice(position, tokens, request.choices, firsts)
         if long := self._prompting.reject_too_long(tokens, request.sampling.max_tokens):
             return long
-        # Without a seed, draws must still be reproducible.
+        # Draws must be reproducible even without a seed.
         seed = int(request_key("", request)[:16], 16) if request.seed is None else request.seed
         grammar, sampling = None, request.sampling
         if isinstance(request, GenerateRequest):
@@ -154,7 +154,7 @@ class TransformersEngine:
         return _ScoringJob(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
 
     def _grammar(self, request: GenerateRequest) -> Any:
-        """Compile the schema or the choices with xgrammar, whose compiler caches its results."""
+        """Compile the schema or the choices of a request with xgrammar, whose compiler caches its results."""
         if request.schema is None and request.choices is None:
             return None
         import xgrammar
@@ -174,7 +174,7 @@ class TransformersEngine:
         )
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
-        """Yield batches of jobs of one kind and of similar length, as large as fits, the longest first."""
+        """Yield batches of jobs of one class and similar length, as large as the limits allow, the longest first."""
         waiting = sorted(jobs, key=lambda job: (isinstance(job, _ScoringJob), job.room, len(job.tokens)))
         while waiting:
             batch = [waiting.pop()]
@@ -230,9 +230,9 @@ class TransformersEngine:
         return drafts.responses()
 
     def _find_head(self) -> Any:
-        """Return the layer from hidden states to logits, or None if the model does more to logits (a cap, a scale).
+        """Return the layer that turns hidden states into logits, or None if the model also caps or scales the logits.
 
-        With this layer, the logits of a long batch need not be in memory at once.
+        With this layer, logits can be computed in parts, so that those of a long batch need not fit into memory.
         """
         import torch
 
@@ -242,25 +242,25 @@ class TransformersEngine:
             whole = self._model(input_ids=ids, use_cache=False).logits
             try:
                 parts = head(self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-            except Exception:  # the model has no such parts
+            except Exception:  # the model is not built from these parts
                 return None
         return head if parts.shape == whole.shape and torch.allclose(parts, whole) else None
 
 
 @dataclass
 class _Draft:
-    """The text that a row of a batch has written so far."""
+    """The answer to one request of a batch, as far as it is generated."""
 
     job: _WritingJob
     uniforms: "np.ndarray"
-    """Random number in [0, 1) for every draw; empty for a greedy row."""
+    """One random number in [0, 1) per token; empty if sampling is greedy."""
     matcher: Any = None
     tokens: list[int] = field(default_factory=list)
     finish: str | None = None
 
 
 class _Drafts:
-    """The rows of a batch in the generation loop of transformers."""
+    """The answers of a batch while they are generated. The loop of transformers calls `next` and `ended` per token."""
 
     def __init__(self, jobs: list[_WritingJob], ends: set[int], tokenizer: Any, vocabulary: int):
         import numpy as np
@@ -280,13 +280,13 @@ class _Drafts:
                 row.matcher = xgrammar.GrammarMatcher(row.job.grammar)
 
     def next(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """Return scores that allow one token per row: the most probable one, or the one drawn by its next number."""
+        """Return scores that allow only one token per row: the most probable one, or one drawn at random."""
         import torch
 
         active = [number for number, row in enumerate(self._rows) if row.finish is None]
         self._allow(scores, [number for number in active if self._rows[number].matcher is not None])
         tokens = scores.argmax(1)
-        for nucleus in (False, True):  # separately, so that the draw of a row does not depend on the other rows
+        for nucleus in (False, True):  # separately, so that the draw of a row does not depend on other rows
             drawn = [
                 n for n in active if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus
             ]
@@ -297,20 +297,20 @@ class _Drafts:
         return torch.full_like(scores, -math.inf).scatter_(1, tokens[:, None], 0)
 
     def ended(self, ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
-        """Return a Boolean tensor of the rows that have ended."""
+        """Return a boolean tensor with one entry per row: true if its answer has ended."""
         import torch
 
         return torch.tensor([row.finish is not None for row in self._rows], device=ids.device)
 
     def responses(self) -> list[Response]:
-        """Return the answers, once all rows have ended."""
+        """Return the responses. Call this after all rows have ended."""
         return [
             Response(text=self._text(row), finish_reason=row.finish, completion_tokens=len(row.tokens))
             for row in self._rows
         ]
 
     def _allow(self, scores: "torch.Tensor", guided: list[int]) -> None:
-        """Mask the tokens that the grammars of the guided rows forbid."""
+        """Mask, in place, the tokens that the grammars of the `guided` rows forbid."""
         if not guided:
             return
         import xgrammar
@@ -320,9 +320,9 @@ class _Drafts:
         xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)
 
     def _draw(self, scores: "torch.Tensor", rows: list[_Draft], nucleus: bool) -> "torch.Tensor":
-        """Draw a token per row by inversion.
+        """Draw one token per row by inversion sampling.
 
-        It is the first one, in the order of the vocabulary, whose cumulative probability exceeds the row's number.
+        It is the first token of the vocabulary whose cumulative probability exceeds the row's next random number.
         """
         import torch
 
@@ -348,7 +348,7 @@ class _Drafts:
             row.finish = "length"
 
     def _stopped(self, row: _Draft) -> bool:
-        # A token has at least one byte, so this many last tokens contain every stop that the last token completes.
+        # A token has at least one byte, so this many last tokens contain any stop string that the last one completes.
         reach = 1 + max(len(stop.encode()) for stop in row.job.stop)
         tail = self._tokenizer.decode(
             row.tokens[-reach:], skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -357,7 +357,7 @@ class _Drafts:
 
     def _text(self, row: _Draft) -> str:
         tokens = row.tokens[:-1] if row.tokens[-1] in self._ends else row.tokens
-        # Decode after the end of the prompt, because some tokenizers drop the space before the first word.
+        # Decode the answer together with the end of the prompt: some tokenizers drop a space before the first word.
         before = row.job.tokens[-4:]
         head, whole = (
             self._tokenizer.decode(part, skip_special_tokens=not row.job.special, clean_up_tokenization_spaces=False)
@@ -368,12 +368,12 @@ class _Drafts:
 
 
 def _batch_cost(batch: Sequence[_Job]) -> int:
-    """Return the number of tokens of a batch, including padding."""
+    """Return the number of tokens of a batch, including padding and the longest answer."""
     return len(batch) * (max(len(job.tokens) for job in batch) + max(job.room for job in batch))
 
 
 def _sort_key(request: Request) -> tuple[bool, int, int]:
-    """Return a sort key for kind, maximum answer and length of a request, before its tokens are known."""
+    """Return the sort key of a request whose tokens are not known yet: job class, maximum answer tokens, length."""
     score = isinstance(request, ScoreRequest)
     choice = isinstance(request, GenerateRequest) and request.choices is not None
     return score or choice, 1 if choice else room_of(request), len(text_of(request))

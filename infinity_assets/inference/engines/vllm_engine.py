@@ -1,6 +1,6 @@
-"""Engine with vLLM in this process: the GPU build, or the CPU build with a small model, in one code path.
+"""Engine with vLLM in this process. The same code runs the GPU build, and the CPU build with a small model.
 
-The module drives the engine's step loop itself, because `LLM.generate` returns nothing before the last request has
+The module runs the step loop of vLLM itself, because `LLM.generate` returns nothing before the last request has
 finished. So finished answers can be stored every few seconds while the batch stays full, and requests to generate,
 choose and score share one batch.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # `infinity models fetch` has fetched the weights
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in process, it starts in a third of the time and is faster on few cores
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # vLLM starts in a third of the time and is faster on few cores
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
@@ -47,13 +47,13 @@ ENVIRONMENT = {
 
 @dataclass
 class _InFlight:
-    """A request in the engine."""
+    """A prepared request, before and after its submission to vLLM."""
 
     position: int
     tokens: list[int]
     params: "SamplingParams"
     read: Callable[["RequestOutput"], Response]
-    """Function that makes the response from the engine's output."""
+    """Function that makes the response from vLLM's output."""
     submitted: float = 0.0
 
 
@@ -61,7 +61,7 @@ class VllmEngine:
     """A model in vLLM. A process can have one at a time; not thread-safe."""
 
     def __init__(self, spec: ModelSpec, folder: Path):
-        """Load the weights in `folder`: about 12 seconds for the embedded model on two cores, most of it imports."""
+        """Load the weights in `folder`. For the embedded model on two cores, this takes 12 seconds, mostly imports."""
         self.spec = spec
         self._llm = load(spec, folder)
         self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
@@ -71,8 +71,8 @@ class VllmEngine:
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests in order of completion.
 
-        Requests with a common prefix are submitted together, because vLLM caches the computation of the first. If a
-        step of the engine fails, the requests in flight are repeated one by one, so that only the faulty one fails.
+        Requests with a common prefix are submitted one after the other, because vLLM caches the computation of a
+        prefix. If a step fails, the requests in flight are repeated one by one, so that only the faulty one fails.
         """
         engine = self._llm.llm_engine
         waiting = deque(sorted(range(len(requests)), key=lambda position: prefix_key(requests[position])))
@@ -122,7 +122,7 @@ class VllmEngine:
         free()
 
     def sleep(self) -> None:
-        """Move the weights to main memory and release the GPU; the engine's cache of prompts is lost."""
+        """Move the weights to main memory and release the GPU. The prefix cache is lost."""
         self._llm.sleep(level=1)
 
     def wake(self) -> None:
@@ -164,7 +164,7 @@ class VllmEngine:
     def _prepare_choice(
         self, position: int, tokens: list[int], choices: tuple[str, ...], choice_tokens: tuple[int, ...]
     ) -> _InFlight | Response:
-        """Prepare a choice by the log-probabilities of first tokens: one forward pass without a grammar."""
+        """Prepare a request with choices: one forward pass gives the log-probabilities of their first tokens."""
 
         def read(output: "RequestOutput") -> Response:
             first: Any = output.outputs[0].logprobs[0]  # pyrefly: ignore[unsupported-operation]
@@ -196,14 +196,14 @@ class VllmEngine:
 def import_vllm() -> bool:
     """Set `ENVIRONMENT`, import vLLM, and return whether it is the CPU build.
 
-    The import takes most of the time for opening a model: 9 of 12 seconds for the embedded model on two cores, and 12
-    more if Python has yet to compile the modules.
+    The import takes most of the time to open a model: 9 of 12 seconds for the embedded model on two cores. If Python
+    has to compile the modules first, it takes another 12 seconds.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # it warns of missing Triton on every CPU
     collecting = gc.isenabled()
-    gc.disable()  # an import leaves no garbage, and the search for it takes a tenth of the time
+    gc.disable()  # an import leaves no garbage, and the search for garbage takes a tenth of the time
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -223,7 +223,7 @@ def import_vllm() -> bool:
 
 
 def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
-    """Load the weights in `folder` into vLLM, for generation and scores, or for rewards."""
+    """Load the weights in `folder` into vLLM: for generation and scores, or for rewards if `spec` is a `RewardSpec`."""
     on_cpu = import_vllm()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -233,7 +233,7 @@ def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
             "max_model_len": spec.max_model_len,
             "dtype": precision(spec.dtype, "cpu" if on_cpu else "gpu"),
             "enforce_eager": on_cpu,  # on a CPU, compilation gains 8 % and takes 77 seconds
-            # On a CPU, a chunked prompt of a seeded request breaks the step: its generator cannot be reset (vLLM 0.32).
+            # On a CPU, a step fails on a chunked prompt with a seed, because its generator cannot be reset (vLLM 0.32).
             "enable_chunked_prefill": not on_cpu,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
@@ -259,10 +259,10 @@ def free() -> None:
 
 
 def _patch_llvmlite() -> None:
-    """Give llvmlite's handle of its library a `__dict__`.
+    """Give the object in which llvmlite wraps its C library a `__dict__`.
 
-    On a CPU, vLLM 0.32 calls `vars()` on all values in modules. Once numba has been used, this handle is among them. It
-    returns a C function for any attribute, even `__dict__`, and then the engine does not start.
+    On a CPU, vLLM 0.32 calls `vars()` on all values in all modules. Once numba has been used, this object is among
+    them. It returns a C function for any attribute, even `__dict__`, and then vLLM does not start.
     """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     if ffi is not None:

@@ -1,16 +1,16 @@
-"""A folder of immutable Parquet segments, which hold lines in the order in which they became visible.
+"""A folder of immutable Parquet files, called segments, with stored lines in the order in which they became visible.
 
-A segment is named `<first>-<last>-<footer>-<digest>.parquet`. First and last are the nanoseconds at which its oldest
-and its youngest line became visible; they are equal unless the segment was merged. A clock that goes back is overruled,
-so names sort in the order of additions. `digest` is a hash of the segment's bytes, `footer` of its footer alone. Merged
-segments are neighbors, and their replacement spans their times. A segment whose times lie within those of another was
-left behind by a process that was killed before it could remove it, and is ignored.
+A segment is named `<first>-<last>-<footer>-<digest>.parquet`. `first` and `last` are the times in ns at which its
+oldest and its youngest line became visible; they differ only in merged segments. Times increase even if the clock goes
+back, so names sort in the order of additions. `digest` is a hash of the whole file, `footer` of the Parquet footer.
+Only neighboring segments are merged, and the merged segment covers their times. A segment whose times lie within those
+of another is ignored: the process that replaced it was killed before it could remove it.
 
-Every page has a checksum, so a look-up verifies the bytes that it reads and skips those that it does not need.
+Every page has a checksum, so a look-up verifies the bytes that it reads, and does not have to read the others.
 
-Two locks (`flock`, on hidden files) keep processes apart, and the kernel drops them when a process is killed: a short
-one around every listing and renaming, and one that a process holds while it rewrites segments. POSIX file systems only,
-like `infinity_assets.durable`.
+Two locks (`flock`, on hidden files) coordinate processes. One is held briefly around every listing and renaming, the
+other while a process rewrites segments. The kernel releases them if a process is killed. Like
+`infinity_assets.durable`, this module needs a POSIX file system.
 """
 
 import fcntl
@@ -32,13 +32,13 @@ from infinity_assets.durable import flush
 from infinity_assets.errors import InfinityError
 
 ROW_GROUP = 8192
-"""Number of lines that are decoded together."""
+"""Number of lines in a Parquet row group, which is decoded as a whole."""
 _DICTIONARY_COLUMNS = ["prompt", "finish_reason", "error", "cause"]
 _NAME = re.compile(r"(\d{20})-(\d{20})-([0-9a-f]{8})-([0-9a-f]{16})\.parquet")
 
 
 class DamagedSegment(InfinityError):
-    """A segment's content differs from what was written."""
+    """The content of a segment has changed since it was written."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(
@@ -60,7 +60,7 @@ class Segment(NamedTuple):
 
     @property
     def intact(self) -> bool:
-        """Return whether the bytes match the digest in the name."""
+        """Return whether the content of the file matches the digest in its name."""
         return self.path.stem.endswith(_digest(self.path))
 
     @property
@@ -73,8 +73,8 @@ class Segment(NamedTuple):
         """Open the segment for the duration of a `with` block.
 
         Raises:
-            DamagedSegment: Reading in the block has found damage.
-            FileNotFoundError: The segment was merged meanwhile.
+            DamagedSegment: The file is damaged. Reading in the block raises this error, too.
+            FileNotFoundError: Another process has merged the segment meanwhile.
         """
         try:
             with self.path.open("rb") as file:
@@ -90,24 +90,24 @@ class Segment(NamedTuple):
 
 
 def read(file: pq.ParquetFile, columns: Sequence[str]) -> pl.DataFrame:
-    """Read columns of all lines of a segment."""
+    """Read some columns of all lines of a segment."""
     return _to_frame(file.read(columns=list(columns)), file.metadata.num_rows)
 
 
 def take(file: pq.ParquetFile, numbers: pl.Series) -> Iterator[pl.DataFrame]:
-    """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
+    """Read the lines with the given ascending line numbers. Row groups without such lines are skipped."""
     begin = 0
     for group in range(file.num_row_groups):
         end = begin + file.metadata.row_group(group).num_rows
         low, high = (numbers.search_sorted(edge) for edge in (begin, end))
         if high > low:
-            # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
+            # Arrow's `take` copies. A selection by Polars would keep all strings of the row group in memory.
             yield _to_frame(file.read_row_group(group), end - begin, numbers[low:high] - begin)
         begin = end
 
 
 def _to_frame(table: pa.Table, lines: int, numbers: pl.Series | None = None) -> pl.DataFrame:
-    # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
+    # Checksums do not cover the type of a page, and Arrow skips pages of unknown types without an error.
     if table.num_rows != lines:
         raise pa.ArrowInvalid("it lacks lines")
     frame = pl.from_arrow(table if numbers is None else table.take(numbers.to_arrow()))
@@ -122,21 +122,21 @@ class Segments:
         self.folder = folder
 
     def all(self) -> list[Segment]:
-        """Return the valid segments, in the order of their lines."""
+        """Return the valid segments, from the oldest to the youngest."""
         return self._list_segments()[0]
 
     def unrecognized_files(self) -> list[Path]:
-        """Return the Parquet files that are not named like a segment; they are never read."""
+        """Return the Parquet files that are not named like a segment. They are never read."""
         return [path for path in sorted(self.folder.glob("[!.]*.parquet")) if not _NAME.fullmatch(path.name)]
 
     def add(self, lines: pl.DataFrame) -> None:
-        """Write lines as the last segment. After the return they survive a crash of the process or the machine."""
+        """Write lines as the youngest segment. Once written, they survive a crash of the process or the machine."""
         with self._temporary_file() as file:
             _write([lines], file)
             self._publish(file)
 
     def replace(self, old: Sequence[Segment], chunks: Iterable[pl.DataFrame]) -> None:
-        """Replace neighboring segments by one with new lines, or remove them if there are no lines.
+        """Replace neighboring segments by a single one with the lines of `chunks`, or by none if there are no lines.
 
         The caller must hold the lock of `hold_rewrite_lock`.
         """
@@ -149,8 +149,8 @@ class Segments:
     def hold_rewrite_lock(self, wait: bool) -> Iterator[bool]:
         """Hold the lock for rewriting and removing segments during a `with` block.
 
-        Leftovers of killed processes are removed first. Other processes may add and read meanwhile. Yields False if
-        another process holds the lock and `wait` is false.
+        Leftovers of killed processes are removed first. Other processes may add and read segments meanwhile. Yields
+        False, without the lock, if another process holds it and `wait` is false.
         """
         with self._hold_lock(".rewriting", fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)) as mine:
             if mine:
@@ -158,7 +158,7 @@ class Segments:
             yield mine
 
     def _list_segments(self) -> tuple[list[Segment], list[Segment]]:
-        """Return the valid segments, and those that a merged segment has replaced."""
+        """Return the valid segments, and the leftovers that a merged segment has replaced."""
         segments: list[Segment] = []
         covered: list[Segment] = []
         end = -1
@@ -193,7 +193,7 @@ class Segments:
                 segment.path.unlink(missing_ok=True)
 
     def _remove_leftovers(self) -> None:
-        """Remove replaced segments and unfinished files of dead processes, which hold no lock on them."""
+        """Remove replaced segments, and unfinished files without a lock, whose writers are dead."""
         self._remove(self._list_segments()[1])
         with self._hold_lock(".lock", fcntl.LOCK_EX):
             for path in self.folder.glob(".*.tmp"):
@@ -203,7 +203,7 @@ class Segments:
 
     @contextmanager
     def _temporary_file(self) -> Iterator[IO[bytes]]:
-        """Create a temporary file, locked as long as its writer lives."""
+        """Create a temporary file that is locked as long as its writer lives."""
         path = self.folder / f".{uuid.uuid4().hex}.tmp"
         with self._hold_lock(".lock", fcntl.LOCK_EX):
             file = path.open("xb")
@@ -227,7 +227,7 @@ class Segments:
         try:
             yield _flock(descriptor, how)
         finally:
-            # Unlock explicitly: a process forked meanwhile shares the descriptor, and closing ours would keep the lock.
+            # Unlock explicitly: a process forked meanwhile shares the descriptor, so closing it would keep the lock.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
@@ -241,7 +241,7 @@ def _flock(descriptor: int, how: int) -> bool:
 
 
 def _write(chunks: Iterable[pl.DataFrame], file: IO[bytes]) -> int:
-    """Write lines as Parquet and return their number."""
+    """Write lines as Parquet and return the number of lines."""
     writer = None
     written = 0
     try:
@@ -264,7 +264,7 @@ def _write(chunks: Iterable[pl.DataFrame], file: IO[bytes]) -> int:
 
 
 def _regroup(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Concatenate chunks until each has at least the lines of a row group."""
+    """Concatenate chunks into larger ones: all but the last have at least `ROW_GROUP` lines."""
     held: list[pl.DataFrame] = []
     for chunk in chunks:
         held.append(chunk)
@@ -282,7 +282,7 @@ def _digest(path: Path) -> str:
 
 
 def _footer_digest(file: IO[bytes]) -> str:
-    """Return the digest of a Parquet file's footer; its length is stored before the last four bytes."""
+    """Return the digest of a Parquet file's footer. Its length precedes the last four bytes of the file."""
     end = file.seek(max(0, file.seek(0, os.SEEK_END) - 8))
     file.seek(max(0, end - int.from_bytes(file.read(4), "little")))
     return hashlib.blake2b(file.read(), digest_size=4).hexdigest()

