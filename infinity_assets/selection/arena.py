@@ -1,12 +1,12 @@
-"""The arena compares selectors on equal rows at equal size. Pure functions from frames to tables.
+"""Arena: a comparison of selectors on the same rows at the same size. Pure functions from frames to tables.
 
 | table | grain | contents |
 |---|---|---|
-| summary | selector | rows taken, labels, length, near-duplicates inside, proximity to the benchmarks, cost |
-| overlap | pair of selectors | rows that both take, and their Jaccard similarity |
-| mix | selector, column, value | rows by source, domain, language and length |
-| reach | selector, domain of benchmarks | cosines of items to their nearest row, and of rows to their nearest item |
-| reasons | selector, reason | rows that were not taken, by reason |
+| summary | selector | rows taken, labels, length, near-duplicates, proximity to the benchmarks, cost |
+| overlap | pair of selectors | rows that both take, and the Jaccard similarity of their selections |
+| mix | selector, column, value | rows taken by source, domain, language or length |
+| reach | selector, domain of benchmarks | mean cosine of items to the nearest row, and of rows to the nearest item |
+| reasons | selector, reason | rows not taken |
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,17 +26,17 @@ from infinity_assets.selection.vectors import to_matrix, to_unit
 from infinity_assets.settings import Foundation
 
 RECIPE = "infinity"
-"""Name of the composed recipe for F as a contestant."""
+"""Name of the contestant that is the whole recipe for F."""
 
 LENGTHS = (0, 30, 100, 300, 1000, 3000)
 """Lower bounds of the classes of answer length, in characters."""
 
 _OPTIONAL = {"topic_share", "is_seed", "domain", "log_weight", "stratum", "share"}
-"""Columns whose nulls are valid: a domain without a target has no weights."""
+"""Columns in which null is a value: a domain without a target, for instance, has no weights."""
 _ROWS = 1024
 
 Proxy = Callable[[str, pl.Series], Mapping[str, float]]
-"""Function from a selector's name and row ids to scores by benchmark: trains a model on the rows and evaluates it."""
+"""Function that trains a model on a selection (a selector's name and row ids) and returns its scores by benchmark."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Arena:
 
     size: int
     rows: int
-    """Number of rows that all contestants chose from."""
+    """Number of rows that each contestant chose from."""
     chosen: pl.DataFrame
-    """Columns selector, row_id, place: one line per selector and row that it took."""
+    """Columns selector, row_id, place: one line per selector and row taken."""
     summary: pl.DataFrame
     overlap: pl.DataFrame
     mix: pl.DataFrame
@@ -56,7 +56,7 @@ class Arena:
 
 
 def check_selectors(selectors: Sequence[str]) -> list[str]:
-    """Return the names without repetitions, or raise an `InfinityError` about an unknown or a missing one."""
+    """Return the names without repetitions, or raise an `InfinityError` if a name is unknown or none is given."""
     known = [*SELECTORS, RECIPE]
     if not selectors:
         raise InfinityError(f"Name at least one selector; there are {', '.join(known)}.")
@@ -68,7 +68,7 @@ def check_selectors(selectors: Sequence[str]) -> list[str]:
 def required_columns(selectors: Sequence[str]) -> set[str]:
     """Return the columns that the contestants require.
 
-    The recipe for F requires none, because each of its selectors skips the rows that lack its columns.
+    The recipe for F requires none: each of its selectors skips the rows that lack a column.
     """
     return {column for name in selectors if name != RECIPE for column in SELECTORS[name].needs}
 
@@ -79,12 +79,12 @@ def _has(frame: pl.DataFrame, column: str) -> pl.Expr:
 
 
 def has_all(frame: pl.DataFrame, columns: Iterable[str]) -> pl.Expr:
-    """Return whether a row has a value in all of these columns, except those whose nulls are valid."""
+    """Return whether a row has a value in each of these columns, not counting those in which null is a value."""
     return pl.all_horizontal(pl.lit(value=True), *(_has(frame, column) for column in sorted(set(columns) - _OPTIONAL)))
 
 
 def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Count the rows with a value per required column: column, rows, selectors (that require it)."""
+    """Count the rows with a value per required column: column, rows, selectors (names of those that require it)."""
     lines = []
     for column in sorted(required_columns(selectors) - _OPTIONAL):
         if column in frame.columns:
@@ -94,12 +94,12 @@ def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
 
 
 def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
-    """Run the recipe for F as a selector, with the domains' shares of F scaled to the size as quotas."""
+    """Run the recipe for F as a selector of `size` rows. The quotas of the domains are their shares of F, scaled."""
     available = frame.group_by("domain").agg(rows=pl.len().cast(pl.Int64))
     shares = budget(available, settings.model_copy(update={"max_rows": frame.height}))
     quotas = scale_quotas(dict(shares.select("domain", "quota").iter_rows()), dict(available.iter_rows()), size)
     composed = compose(frame, quotas, settings, fetch)
-    # Domains take turns, so that there is one order of all rows.
+    # Merge the orders of the domains into one, in proportion to their quotas.
     quota = pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
     order = composed.filter("taken").sort(pl.col("place") / quota, "row_id").select("row_id")
     conditions = {RECIPE: pl.col("taken"), OVER_SIZE: pl.col("reason") == "over_quota"}
@@ -126,12 +126,12 @@ def compare(
         frame: The rows to select from: row_id, source, domain, language, answer_chars, ability, proximity, and the
             columns that the selectors require.
         selectors: Contestants: names of selectors, or `infinity`.
-        size: Rows that each selector is to take.
+        size: Number of rows that each contestant takes.
         items: Items of the benchmarks: domain, vector.
         calls: Model calls about the rows: row_id, prompt (its name in the ledger tables), prompt_tokens,
             completion_tokens, cost.
-        proxy: Function that trains a model on a selection and evaluates it.
-        advance: Called with the name of each selector before it runs.
+        proxy: Trains a model on a selection and evaluates it.
+        advance: Called with the name of each contestant before it runs.
     """
     chosen, reasons, reach, lines = [], [], [], []
     vocabulary = frame["ability"].list.explode(keep_nulls=False, empty_as_null=False).n_unique()
@@ -174,7 +174,7 @@ def compare(
 
 
 def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Compare every ordered pair of selectors, including each with itself. A pair without rows has no Jaccard."""
+    """Compare all ordered pairs of selections, each with itself, too. Two empty ones have a null Jaccard similarity."""
     taken = {name: set(chosen.filter(selector=name)["row_id"]) for name in selectors}
     lines = []
     for one, other in product(selectors, repeat=2):
@@ -186,7 +186,7 @@ def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
 
 
 def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Count the rows of each selection, and of all rows (`pool`), by source, domain, language and length."""
+    """Count rows by source, domain, language and length, for each selection and for all rows (`pool`)."""
     names = [f"{low:,} to {high:,}" for low, high in pairwise(LENGTHS)] + [f"{LENGTHS[-1]:,} and more"]
     classes = pl.sum_horizontal(pl.col("answer_chars") >= bound for bound in LENGTHS[1:])
     length = pl.when(pl.col("answer_chars").is_not_null()).then(
@@ -205,7 +205,7 @@ def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> 
 
 
 def _labels(rows: pl.DataFrame, vocabulary: int) -> dict[str, float | None]:
-    """Return the share of all labels that occur, and labels per labelled row (InsTag's diversity and complexity)."""
+    """Return the share of labels that occur, and labels per labelled row (InsTag's diversity and complexity)."""
     labelled = rows["ability"].drop_nulls()
     distinct = labelled.list.explode(keep_nulls=False, empty_as_null=False).n_unique()
     per_row = labelled.list.unique().list.len().mean()
@@ -216,7 +216,7 @@ def _labels(rows: pl.DataFrame, vocabulary: int) -> dict[str, float | None]:
 
 
 def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -> float | None:
-    """Return the share of the rows with a vector that the Repr filter would reject."""
+    """Return the share of near-duplicates by the Repr filter among the rows with a vector; `None` if there are none."""
     known = vectors.drop_nulls()
     if known.is_empty():
         return None
@@ -226,11 +226,11 @@ def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -
 
 
 def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
-    """Measure the distance between the benchmark items and the rows taken, per domain.
+    """Measure per domain how close the benchmark items and the rows taken are.
 
     Returns:
-        domain, items, reach (mean cosine of the items to the nearest row taken), rows, proximity (mean cosine of the
-        rows to the nearest item).
+        domain, items, reach (mean cosine of the items to the nearest row taken), rows (taken in the domain, with a
+        proximity), proximity (mean cosine of these rows to the nearest item).
     """
     taken = to_unit(to_matrix(vectors.drop_nulls())) if vectors.count() else None
     lines = []
@@ -249,7 +249,7 @@ def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.Da
 
 
 def _cost(name: str, frame: pl.DataFrame, calls: pl.DataFrame, settings: Foundation) -> dict[str, float]:
-    """Return the cost of the scores that the selector reads, over all rows that it chose from."""
+    """Return number, tokens and cost of the model calls behind a selector's columns, over all rows of the frame."""
     named = {step for steps in settings.recipe.values() for step in steps} if name == RECIPE else {name}
     prompts = {prompt for one in named for prompt in SELECTORS[one].calls}
     own = calls.filter(pl.col("prompt").str.split(".").list.first().is_in(sorted(prompts)))

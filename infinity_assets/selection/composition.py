@@ -1,9 +1,9 @@
 """Composition of InfInstruct-F: each domain runs the selectors of its recipe through a shared diversity filter.
 
-A selector orders the rows of a domain, and the Repr filter rejects rows close to one taken before, in any domain. The
-rest of the quota goes to the next selector. By default each language has the same share of a domain's places as of its
-rows: most selectors favor English benchmarks, and vectors of an English embedder are meaningless for Chinese. Rows
-without a vector pass the filter. This module reads no texts and calls no models.
+A selector orders the rows of a domain, and the Repr filter rejects rows that are close to a row taken before, in any
+domain. If places of the quota are left, the next selector fills them. By default each language has the same share of a
+domain's places as of its rows: most selectors favor English benchmarks, and vectors of an English embedder are
+meaningless for Chinese. Rows without a vector pass the filter. This module reads no texts and calls no models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,36 +25,36 @@ COMPOSED = pl.Schema({
     "reason": pl.String, "detail": pl.String,
 })  # fmt: skip
 """Grain: a row. Key: row_id. `place`: position in the order in which the domain took rows, from 0; null for rows that
-are not taken. `selector`: the selector that took or ranked the row. `reason`: the selector, near_duplicate, over_quota,
-or the data that the row lacks for the last selector of its domain."""
+are not taken. `selector`: the selector that took the row or ranked it last. `reason`: the selector's name for rows
+taken; else near_duplicate, over_quota, or the reason for which the last selector excluded the row."""
 
 _VERDICTS = pl.Schema({name: dtype for name, dtype in COMPOSED.items() if name != "domain"})
 _SETTLED = pl.col("taken") | (pl.col("reason") == "near_duplicate")
 _RARE = 0.01
 
 PAPER = {"knowledge": 3_291_318, "math": 1_417_560, "code": 1_397_801, "chat": 1_342_427}
-"""Rows of the released InfInstruct-F per domain: its sources, summed."""
+"""Rows of the released InfInstruct-F per domain, summed over its sources."""
 
 Fetch = Callable[[pl.Series], pl.DataFrame]
-"""Function from row ids to rows of row_id and vector; unknown ids may be missing."""
+"""Function that takes row ids and returns a frame with row_id and vector. Rows may be missing from it."""
 
 
 def compose(
     frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None
 ) -> pl.DataFrame:
-    """Decide on every row: schema `COMPOSED`, sorted by row id.
+    """Decide which rows F takes: schema `COMPOSED`, sorted by row id.
 
     Args:
         frame: The rows that pass the rules: row_id, domain, language, and the columns that the recipe's selectors need.
-        quotas: Rows that each domain may bring. In a domain without a quota all rows are over quota.
-        settings: The recipe.
-        fetch: Source of the vectors, if they are not a column of the frame.
+        quotas: Number of rows that each domain may contribute. In a domain without a quota all rows are over quota.
+        settings: Settings of F, with the recipe.
+        fetch: Source of the vectors; by default the column `vector` of the frame.
     """
     fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
     seeds = round(settings.seed_share * sum(quotas.values()))
     composer = _Composer(settings, ReprFilter(settings.max_similarity), fetch, seeds)
     by_domain = {domain: rows for (domain,), rows in frame.group_by("domain")}
-    # In a fixed order: the rows taken first decide which later rows are too close.
+    # The order of the domains is fixed: rows taken first decide which later rows are too close.
     ordered = sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d))
     parts = [composer.compose_domain(d, by_domain[d].sort("row_id"), quotas.get(d, 0)) for d in ordered]
     return pl.concat([pl.DataFrame(schema=COMPOSED), *parts]).sort("row_id")
@@ -62,16 +62,16 @@ def compose(
 
 @dataclass
 class _Composer:
-    """A composition in progress."""
+    """The state of a composition: the diversity filter and the number of seeds left, which all domains share."""
 
     settings: Foundation
     diversity: ReprFilter
     fetch: Fetch
     seeds: int
-    """Seeds that may still be replayed."""
+    """Number of seeds of the chat phase that may still be taken."""
 
     def compose_domain(self, domain: Any, rows: pl.DataFrame, quota: int) -> pl.DataFrame:
-        """Decide on the rows of a domain, sorted by row id: schema `COMPOSED`."""
+        """Decide on the rows of a domain, which are sorted by row id: schema `COMPOSED`."""
         names = self.settings.recipe.get(domain, ())
         if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
             rows = rows.join(self.fetch(rows["row_id"]), on="row_id", how="left")
@@ -80,7 +80,7 @@ class _Composer:
         place = 0
         left = rows.height
         for group in [*_split_by_language(rows, self.settings), None]:
-            # Places that a language could not fill go to the next, and finally to all remaining rows.
+            # Places that a language cannot fill go to the next language, and finally to all remaining rows.
             if group is None and place >= quota > 0:
                 break
             pool = last.select("row_id").join(rows, on="row_id") if group is None else group
@@ -95,7 +95,7 @@ class _Composer:
         return _add_domain_detail(domain, quota, pl.concat([*settled, last]))
 
     def _walk(self, rows: pl.DataFrame, names: Sequence[str], places: int) -> pl.DataFrame:
-        """Run the selectors of a recipe one after the other: schema `_VERDICTS`, one line per row."""
+        """Run the selectors of a recipe one after the other on some rows: schema `_VERDICTS`, one line per row."""
         settled = []
         last = _mark_over_quota(rows)
         place = 0
@@ -108,7 +108,7 @@ class _Composer:
             verdicts = verdicts.with_columns(pl.col("place") + place, selector=pl.lit(name)).select(list(_VERDICTS))
             place += taken
             self.seeds -= taken if name == "seed_replay" else 0
-            # If the quota is full, later selectors do not rank these rows.
+            # Once all places are filled, later selectors do not rank the rest.
             full = pl.lit(place >= places) & (pl.col("reason") == "over_quota")
             settled.append(verdicts.filter(_SETTLED | full))
             rows = rows.join(settled[-1], on="row_id", how="anti")
@@ -116,7 +116,7 @@ class _Composer:
         return pl.concat([*settled, last])
 
     def _fill(self, rows: pl.DataFrame, name: str, places: int) -> pl.DataFrame:
-        """Run a selector and the diversity filter: row_id, taken, place, reason, detail."""
+        """Run a selector and the diversity filter to fill some places: row_id, taken, place, reason, detail."""
         requested = max(int(np.ceil(places * self.settings.candidates_per_place)), 0)
         verdicts = select(name, rows, requested, self.settings)
         walked = taken = pl.DataFrame(schema={"row_id": pl.String})
@@ -155,7 +155,7 @@ class _Composer:
 
 
 def _split_by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]:
-    """Split the rows of a domain by language, rarest first, unless languages have no shares. Rare ones are merged."""
+    """Split a domain's rows by language, rarest first, and merge rare ones; no parts if `languages` is `any`."""
     if settings.languages == "any":
         return []
     common = pl.len().over("language") >= _RARE * pl.len()
@@ -165,14 +165,14 @@ def _split_by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.Data
 
 
 def _mark_over_quota(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that no selector had a place for, in schema `_VERDICTS`."""
+    """Return the verdict `over_quota` on all rows, in schema `_VERDICTS`."""
     values = {"taken": False, "place": None, "selector": None, "reason": "over_quota", "detail": "{}"}
     return rows.select("row_id", *(pl.lit(value, _VERDICTS[name]).alias(name) for name, value in values.items()))
 
 
 def _add_domain_detail(domain: str, quota: int, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return the verdicts of a domain in schema `COMPOSED`."""
-    # Prepend the domain's numbers inside the JSON object of `detail`.
+    """Add domain, quota, place and selector to the details of a domain's verdicts, and return schema `COMPOSED`."""
+    # Insert these members at the front of the JSON object in `detail`.
     front = pl.struct(pl.lit(domain).alias("domain"), pl.lit(quota, pl.Int64).alias("quota"), "place", "selector")
     front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
@@ -185,12 +185,12 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
 
     Args:
         verdicts: The result of `compose` with these quotas.
-        quotas: Rows that each domain may bring.
-        rows: Rows of the pool per domain, before the rules.
+        quotas: Number of rows that each domain may contribute.
+        rows: Number of rows of the pool per domain, before the rules.
 
     Returns:
-        One line per domain: domain, rows, passed (the rules), quota, taken, seeds, near_duplicates, unranked (rows that
-        no selector of the recipe could rank), shortfall, because, share (of F), paper (share of the released F).
+        One line per domain: domain, rows, passed (the rules), quota, taken, seeds (taken), near_duplicates, unranked
+        (rows that no selector could rank), shortfall, because (its reason), share (of F), paper (of the released F).
     """
     named = {
         "passed": pl.len(),

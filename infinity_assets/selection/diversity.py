@@ -1,9 +1,9 @@
 """Diversity filter: among rows with close vectors, only the highest-ranked one stays (Repr filter, arXiv 2312.15685).
 
-A walk in rank order takes a row if its cosine to every row taken before is at most the threshold, and stops when it has
-enough rows. It proceeds by blocks: one matrix product with all rows taken, one within the block, both in single
-precision. Cosines within rounding error of the threshold are recomputed in double precision, so that the result does
-not depend on the blocks.
+The filter walks through rows in rank order. It takes a row if its cosine to every row taken before is at most the
+threshold, and stops when it has enough rows. It works in blocks of rows: one matrix product with all rows taken, and
+one within the block, both in single precision. Cosines within rounding error of the threshold are recomputed in double
+precision, so that the result does not depend on the blocks.
 """
 
 from dataclasses import dataclass, field
@@ -16,38 +16,37 @@ from infinity_assets.selection.vectors import Matrix, to_unit
 
 _ROWS = 1024
 _COLUMNS = 8192
-"""Shape of a block of cosines: 32 MB."""
+"""A block of cosines has at most `_ROWS` rows and `_COLUMNS` columns: 32 MB."""
 _ROUNDING = 1e-5
 """Upper bound on the error of a cosine in single precision."""
 
 REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
-"""Rows that the filter rejects, with the closest row taken."""
+"""Schema of the rejected rows. `duplicate_of` is the closest row taken, and `similarity` the cosine to it."""
 
 
 @dataclass
 class ReprFilter:
-    """The Repr filter with the rows taken so far: a later walk is compared with the rows of earlier ones."""
+    """The Repr filter and the rows that it has taken, with which later walks compare their rows, too."""
 
     threshold: float
-    """Cosine above which two rows are too close."""
+    """Two rows are too close if their cosine is above this."""
     _taken: list[Matrix] = field(default_factory=list)
-    """Unit vectors, in single precision."""
+    """Unit vectors of the rows taken, in single precision."""
     _ids: list[str] = field(default_factory=list)
 
     def walk(
         self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], size: int
     ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
-        """Take rows in rank order, best first, until there are enough.
+        """Take rows in rank order until there are enough.
 
         Args:
-            row_ids: One per row.
-            vectors: Shape (rows, width), of any nonzero norm; ignored for rows that are not known.
-            known: Whether each row has a vector. Rows without one are always taken.
-            size: Rows to take.
+            row_ids: Ids of the rows, best first.
+            vectors: Shape (rows, width), of any nonzero norm; ignored where `known` is false.
+            known: True for rows with a vector. Rows without one are always taken.
+            size: Number of rows to take.
 
         Returns:
-            The indices of the rows taken, ascending, and the rows rejected before there were enough: row_id,
-            duplicate_of (the closest row taken), similarity.
+            The indices of the rows taken, ascending, and the rows rejected until then, in schema `REJECTED`.
         """
         if self.threshold >= 1:  # no cosine exceeds it
             return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=REJECTED)
@@ -102,7 +101,7 @@ class ReprFilter:
         )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:
-        """Return the highest cosine of every row, exact if it is close to the threshold."""
+        """Return each row's highest cosine to `part`; near the threshold, recompute it exactly and correct `at`."""
         highest = cosine[np.arange(len(unit)), at].astype(np.float64)
         for row in np.flatnonzero(abs(highest - self.threshold) < _ROUNDING):
             candidates = np.flatnonzero(cosine[row] > self.threshold - _ROUNDING)

@@ -1,4 +1,4 @@
-"""The number of rows that each domain may bring to F, and its thresholds."""
+"""The number of rows that each domain may contribute to F, and the thresholds that the loop has eased."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ BUDGET = pl.Schema({
     "domain": pl.String, "available": pl.Int64, "keep_share": pl.Float64, "quota": pl.Int64, "reason": pl.String,
     "eased": pl.String,
 })  # fmt: skip
-"""The budget of a domain. The quotas add up to the shares of all domains, or to `max_rows` if that is less. `eased` is
-a JSON object of the thresholds that the loop has changed, from rule to number."""
+"""Grain: a domain. `quota` is the number of rows: `keep_share` of the available rows, scaled down if all quotas
+together exceed `max_rows`. `eased` is a JSON object with the thresholds that the loop has changed, by rule."""
 
 
 def budget(
@@ -23,18 +23,18 @@ def budget(
     """Compute the budget of each domain: schema `BUDGET`, sorted by domain.
 
     Args:
-        available: Columns domain and rows: conversations of the pool after decontamination.
-        recipe: The settings.
-        factors: By domain, the factor of its share and the reason for it.
+        available: Columns domain and rows (number of conversations in the pool after decontamination).
+        recipe: Settings of F.
+        factors: By domain, the factor by which the loop multiplies its share, and the reason.
     """
     lines: list[dict[str, Any]] = []
     for domain, rows in available.select("domain", "rows").sort("domain").iter_rows():
         base = recipe.keep_share.get(domain, 0.0)
         factor, why = (factors or {}).get(domain, (1.0, ""))
-        # Without rounding, a share of 1 / 0.3 * 0.3 would lose a row.
+        # Without rounding, floating-point error (1 / 0.3 * 0.3) could cost a row.
         share = min(1.0, round(base * factor, 12))
         reason = f"share of the domain, {base:g}, times {factor:.3g}: {why}" if why else "share of the domain"
-        # Round up, but first remove the error of the last digit, which would add a row to a whole number.
+        # Round up, but first remove floating-point error, which would add a row to a whole number.
         quota = min(rows, -int(-round(rows * share, 9) // 1))
         line = (domain, rows, share, quota, reason, json.dumps(_eased(recipe, domain, factor)))
         lines.append(dict(zip(BUDGET, line, strict=True)))
@@ -49,7 +49,7 @@ def budget(
 
 
 def _eased(recipe: Foundation, domain: Any, factor: float) -> dict[str, float]:
-    """Return the thresholds of a domain that its factor changes."""
+    """Return the thresholds that a domain's factor changes, by rule."""
     eased = {}
     for name in recipe.loop.ease if factor > 1 else ():
         threshold = recipe.rules.domains.get(domain, {}).get(name, getattr(recipe.rules.thresholds, name))
@@ -59,7 +59,7 @@ def _eased(recipe: Foundation, domain: Any, factor: float) -> dict[str, float]:
 
 
 def relax_rules(rules: Rules, budget: pl.DataFrame) -> Rules:
-    """Return the rules with the eased thresholds of a budget. Thresholds of sources do not change."""
+    """Return the rules with the eased thresholds of a budget (`BUDGET`). Thresholds of sources do not change."""
     eased = {domain: json.loads(text) for domain, text in budget.select("domain", "eased").iter_rows()}
     domains: dict[Any, Any] = {
         domain: {**rules.domains.get(domain, {}), **changed} for domain, changed in eased.items() if changed
@@ -68,9 +68,9 @@ def relax_rules(rules: Rules, budget: pl.DataFrame) -> Rules:
 
 
 def scale_quotas(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
-    """Scale the quotas of domains to another total, in proportion but at most the available rows.
+    """Scale the quotas of domains to the total `size`, in proportion, but at most to the available rows.
 
-    Largest remainders decide; the lower name wins ties.
+    Fractions are rounded by largest remainder; among equal remainders, the first domain by name is rounded up.
     """
     scaled = dict.fromkeys(sorted(quotas), 0)
     while (left := size - sum(scaled.values())) > 0:

@@ -1,4 +1,4 @@
-"""Compiled loops of the selectors (numba). Import them inside functions: numba takes most of a second."""
+"""Compiled loops of the selectors. Import this module inside functions: numba takes most of a second to load."""
 
 import numpy as np
 from numba import njit
@@ -6,16 +6,16 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def passes(starts, labels, vocabulary, size):
-    """Take rows by InsTag's complexity-first diverse sampling: within a pass, each row has to add a new label.
+    """Take rows by InsTag's complexity-first diverse sampling: within a pass, each row taken has to add a new label.
 
     Args:
-        starts: int64, length rows + 1: offsets of the rows' labels. Rows are in order of preference; each has a label.
-        labels: int32: the concatenated labels of all rows.
-        vocabulary: Number of labels.
-        size: Rows to take.
+        starts: int64, length rows + 1: where each row's labels start. Rows are in order of preference; all have labels.
+        labels: int32: the labels of all rows, concatenated, as numbers from 0.
+        vocabulary: Number of different labels.
+        size: Number of rows to take.
 
     Returns:
-        The indices of the rows, in the order of taking (int64).
+        The indices of the rows (int64), in the order in which they were taken.
     """
     rows = len(starts) - 1
     left = np.arange(rows)

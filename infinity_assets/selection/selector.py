@@ -1,7 +1,7 @@
-"""The declaration of a selector, and its verdicts on rows.
+"""The declaration of selectors, and their verdicts on rows.
 
-A selector is a function of (rows, size, settings) with the decorator `selector`, in a module of `selectors/` that has
-its name. It returns a `Ranking`: rows in their order of preference, and reasons that exclude rows.
+A selector is a function of (rows, size, settings) with the decorator `selector`. It is in the module of its name in
+`selectors/`, and returns a `Ranking`: rows in order of preference, and reasons that exclude rows.
 """
 
 import inspect
@@ -20,8 +20,8 @@ VERDICTS = pl.Schema(
     {"row_id": pl.String, "taken": pl.Boolean, "place": pl.Int64, "reason": pl.String, "detail": pl.String}
 )
 """Grain: a row. Key: row_id. `place`: position in the order of preference, from 0; null for rows that the selector
-could not rank or passed over. `taken`: true for the first rows, up to the size. `reason`: the selector's name for rows
-taken, `over_size` for later rows, else the condition that excludes the row. `detail`: a JSON object."""
+excluded or passed over. `taken`: true for the first `size` places. `reason`: the selector's name if the row is taken,
+the condition that excludes it, or else `over_size`. `detail`: a JSON object."""
 
 OVER_SIZE = "over_size"
 
@@ -29,16 +29,16 @@ Places = npt.NDArray[np.int64]
 
 
 class Ranking(NamedTuple):
-    """The order of preference of a selector."""
+    """A selector's order of preference."""
 
     rows: pl.DataFrame
     order: Sequence[pl.Expr] | Places
-    """Ascending sort keys, where the lower row id wins ties and infinite and NaN values must be excluded; or the
-    indices of the rows that the selector picked one by one."""
+    """Ascending sort keys, where the lower row id wins ties and rows with infinite or NaN keys must be excluded; or the
+    indices of the rows that the selector picked one by one, in that order."""
     excluded: Mapping[str, pl.Expr] = {}
-    """Reasons that exclude a row, in order of precedence, with their conditions."""
+    """Conditions that exclude a row, by reason, in order of precedence."""
     shown: Sequence[str] = ()
-    """Columns that `detail` shows."""
+    """Columns whose values are in `detail`."""
 
 
 Select = Callable[[pl.DataFrame, int, Foundation], Ranking]
@@ -46,23 +46,23 @@ Select = Callable[[pl.DataFrame, int, Foundation], Ranking]
 
 @dataclass(frozen=True)
 class Selector:
-    """A way to take rows."""
+    """A declared selector: the function, its description, and the data that it reads."""
 
     name: str
     about: str
-    """One sentence on its behavior."""
+    """The first paragraph of the function's docstring."""
     function: Select
     source: str
-    """The publication of its algorithm."""
+    """Origin of the algorithm, such as a publication."""
     needs: tuple[str, ...]
-    """Columns of the frame that it reads besides row_id."""
+    """Columns that the function reads besides row_id."""
     settings: tuple[str, ...]
-    """The settings that it reads, below `foundation`."""
+    """Settings that the function reads, as paths below `foundation`."""
     calls: tuple[str, ...]
-    """Prompts of the model calls behind its columns, by their names in the ledger tables."""
+    """Prompts of the model calls that produce these columns, by their names in the ledger tables."""
 
     def select(self, frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-        """Return the verdicts on all rows, sorted by row id."""
+        """Return the verdicts on all rows: schema `VERDICTS`, sorted by row id."""
         rows, order, excluded, shown = self.function(frame, size, settings)
         verdicts = rows.select("row_id", first_condition(excluded).alias("excluded"), _show(shown).alias("detail"))
         if isinstance(order, np.ndarray):
@@ -86,7 +86,7 @@ class Selector:
 def selector(
     *, source: str, needs: tuple[str, ...] = (), settings: tuple[str, ...] = (), calls: tuple[str, ...] = ()
 ) -> Callable[[Select], Selector]:
-    """Declare a selector. Its name is the function's, its description the first paragraph of the docstring."""
+    """Declare a function as a selector of its name. The first paragraph of its docstring becomes the description."""
 
     def declare(function: Select) -> Selector:
         about = " ".join(inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0].split())
@@ -96,20 +96,20 @@ def selector(
 
 
 def first_condition(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
-    """Return the name of the first condition that holds, or null."""
+    """Return the name of the first condition that a row meets, or null."""
     named = (pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
     return pl.coalesce(*named, pl.lit(None, pl.String))
 
 
 def find_places(rows: pl.DataFrame, excluded: Mapping[str, pl.Expr], order: pl.Expr) -> Places:
-    """Return the indices of the rows that are not excluded, in ascending order of a key; the earlier row wins ties."""
+    """Return the indices of the rows that are not excluded, by ascending `order`. The earlier row wins ties."""
     wanted = first_condition(excluded).is_null().alias("wanted")
     keyed = rows.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("at"), wanted, order.alias("key"))
     return keyed.filter("wanted").sort("key", "at")["at"].to_numpy()
 
 
 def _show(shown: Sequence[str]) -> pl.Expr:
-    """Encode columns as a JSON object, with rounded numbers."""
+    """Encode columns as one JSON object per row, with rounded numbers."""
     if not shown:
         return pl.lit("{}")
     named = cs.by_name(*shown)

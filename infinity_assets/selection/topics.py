@@ -1,8 +1,8 @@
 """The topics of the evaluation sets, and the rows of the pool nearest to them.
 
-BAAI's README of 2024 tags the evaluation sets with topics and retrieves a part of the pool that follows their
-distribution. Here a topic is a cluster of the vectors of items within a domain. A row belongs to the topic of the item
-that is nearest to its prompt, within its domain.
+BAAI's README of 2024 labels the evaluation sets with topics and retrieves a part of the pool that follows their
+distribution. Here a topic is a cluster of benchmark items of one domain, by their vectors. A row belongs to the topic
+of the item of its domain that is nearest to its prompt.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from infinity_assets.rows.text import tokens
 from infinity_assets.selection.vectors import Matrix, to_matrix, to_unit
 
 PROXIMITY = pl.Schema({"row_id": pl.String, "item_id": pl.String, "topic": pl.String, "proximity": pl.Float32})
-"""Grain: a row of the pool. Null if its prompt has no vector or its domain has no benchmark."""
+"""Grain: a row of the pool. All but the id are null if its prompt has no vector or its domain no benchmark."""
 
 _ROUNDS = 30
-"""Maximum rounds of k-means, which mostly converges earlier."""
+"""Maximum iterations of k-means, which usually converges earlier."""
 _ROWS = 1024
-"""Rows per batch that is compared with all items."""
+"""Rows that are compared with all items in one batch."""
 _LINKS = 16
 _EFFORT = 200
 _SEED = 100
@@ -31,15 +31,15 @@ _WORDS = 4
 
 
 def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
-    """Cluster items into at most `count` clusters, by k-means with cosine similarity from items drawn by their ids.
+    """Cluster items by k-means with cosine similarity. The first centres are items drawn by their ids.
 
     Args:
-        item_ids: One per item, sorted, so that the clusters do not depend on the input order.
+        item_ids: Ids of the items, sorted, so that the clusters do not depend on the input order.
         vectors: Shape (items, width), of any nonzero norm.
         count: Maximum number of clusters; empty clusters are dropped.
 
     Returns:
-        The cluster of each item, numbered from 0 by descending size.
+        The number of each item's cluster, where 0 is the largest cluster.
     """
     unit = to_unit(vectors)
     count = min(count, len(unit))
@@ -66,7 +66,7 @@ def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArr
 def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
     """Add a topic to items with item_id, domain and vector, and sort them by item id.
 
-    A topic, such as `math 007`, is a domain and a number by descending size; null without a vector.
+    A topic, such as `math 007`, is a domain and a number by descending size. It is null for an item without a vector.
     """
     items = items.sort("item_id")
     parts = [items.clear().with_columns(topic=pl.lit(None, pl.String))]
@@ -87,16 +87,16 @@ def nearest_items(
     exact_up_to: int,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Find the item nearest to the prompt of each row, within its domain; the first item wins ties.
+    """Find the item nearest to the prompt of each row, within the row's domain; the first item wins ties.
 
     Args:
-        rows: row_id, domain, vector (may be null).
+        rows: Columns row_id, domain and vector (may be null).
         items: The result of `label_items`: item_id, domain, topic, vector.
-        exact_up_to: Maximum number of items of a domain for an exact search. With more, hnswlib searches.
-        advance: Called with the number of rows done and the total.
+        exact_up_to: Maximum number of items of a domain for an exact search. Above it, hnswlib searches approximately.
+        advance: Called with the number of finished rows and the number of all rows with a vector.
 
     Returns:
-        Schema `PROXIMITY`, in the order of the rows.
+        Schema `PROXIMITY`, in the order of `rows`.
     """
     known = items.drop_nulls("vector").with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
     item = np.full(rows.height, -1)
@@ -122,7 +122,7 @@ def nearest_items(
 
 
 def _best(vectors: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
-    """Return the index of the target nearest to each vector, and the cosine."""
+    """Return, for each vector, the index of the nearest target and the cosine to it."""
     if index is None:
         block = vectors @ targets.T
         at = block.argmax(axis=1)
@@ -146,11 +146,11 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         items: item_id, benchmark, domain, prompt, topic.
-        proximity: topic, rows, near: rows of the pool by the topic of their nearest item, and the number of them above
-            the retrieval's floor.
+        proximity: topic, rows (of the pool whose nearest item has the topic), near (those with at least the proximity
+            `retrieval_floor`).
 
     Returns:
-        One line per topic, sorted: topic, words (more frequent in its items than in others), domain, items, share (of
+        One line per topic, sorted: topic, words (the most characteristic ones of its items), domain, items, share (of
         all items with a topic), benchmarks (List of struct benchmark, items), rows, near.
     """
     placed = items.filter(pl.col("topic").is_not_null())
@@ -171,7 +171,7 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
 
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
-    """Return the most characteristic words of each topic, by the lift of their frequency over the whole domain."""
+    """Return the words of each topic that many of its items and few other items of the domain contain."""
     words = items.select("topic", "domain", word=tokens(pl.col("prompt")).list.unique()).explode("word")
     words = words.filter(pl.col("word").str.len_chars() > 2)
     sizes = items.group_by("topic").len("size")

@@ -1,10 +1,10 @@
-"""DSIR: data selection by importance resampling (Xie et al., arXiv 2302.03169), streaming.
+"""DSIR: data selection by importance resampling (Xie et al., arXiv 2302.03169), in batches.
 
-A text is a bag of hashed n-grams. With distributions p in the target and q in the raw pool, a row weighs
+A text is a bag of hashed n-grams. Let p be the share of an n-gram in the target, and q its share in the raw pool. Then
+the log weight of a row x is
 
     log w(x) = sum over its n-grams of log(p + 1e-8) - log(q + 1e-8)
 
-`features` hashes n-grams, `weights` counts them and weighs texts, `passes` does both for a pool in batches, and
-`drawing` orders rows by weight, with noise. docs/dsir.md describes smoothing, lengths, and the comparison with the
-reference package.
+`features` hashes n-grams, `weights` counts them and computes log weights, `passes` does both for a pool, and `drawing`
+draws rows by weight. docs/dsir.md describes smoothing, lengths, and the comparison with the reference package.
 """

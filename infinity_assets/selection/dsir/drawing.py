@@ -1,9 +1,9 @@
 """Weighted draws by Gumbel top-k.
 
-Adding independent Gumbel noise to log weights and taking the k largest draws k rows without replacement, each in
-proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id. A log weight is a sum over
-the text and grows with its length, so rows compete within a stratum of length, and the strata take turns in proportion
-to their shares.
+Adding independent Gumbel noise to log weights and taking the k largest sums draws k rows without replacement, each in
+proportion to its weight (Kool et al., arXiv 1903.06059). The row id seeds the noise. A log weight is a sum over the
+text and grows with its length. Rows therefore compete only within a stratum of length, and a draw alternates between
+the strata in proportion to their shares.
 """
 
 import numpy as np
@@ -15,15 +15,15 @@ _CLOSEST = 1e-12
 
 
 def noisy_keys(frame: pl.DataFrame, stage: str, top_k: bool = False) -> pl.Series:
-    """Return a key per row. A draw takes the rows with the largest keys.
+    """Return a key per row: its log weight plus noise. A draw takes the rows with the largest keys.
 
     Args:
-        frame: row_id, log_weight (null for a row that cannot be drawn).
-        stage: Name of the draw, which seeds the noise together with the row id.
-        top_k: Whether to omit the noise.
+        frame: Columns row_id and log_weight (null for a row that cannot be drawn).
+        stage: Name of the draw. Together with the row id it seeds the noise.
+        top_k: Omit the noise.
 
     Returns:
-        Float64, null if the weight is null.
+        Float64; null where the weight is null.
     """
     if top_k:
         return frame["log_weight"].alias("key")
@@ -32,16 +32,16 @@ def noisy_keys(frame: pl.DataFrame, stage: str, top_k: bool = False) -> pl.Serie
 
 
 def order(frame: pl.DataFrame) -> pl.Series:
-    """Return numbers whose k lowest are the draw of k rows, for every k: rank within the stratum over its share.
+    """Number the rows so that, for every k, the k lowest numbers are a draw of k rows.
 
-    An exhausted stratum leaves its turns to the others.
+    A row's number is its rank within its stratum, divided by the share of the stratum.
 
     Args:
-        frame: row_id, key, stratum, share.
+        frame: Columns row_id, key, stratum and share.
 
     Returns:
-        Float64, in the frame's order; null if the key is null. Rows of two strata may have equal numbers; the row id
-        breaks the tie.
+        Float64, in the order of the frame; null where the key is null. Where numbers are equal, the lower row id comes
+        first.
     """
     place = pl.struct(-pl.col("key"), "row_id").rank("ordinal").over("stratum")
     return frame.select(pl.when(pl.col("key").is_not_null()).then(place / pl.col("share"))).to_series().alias("order")

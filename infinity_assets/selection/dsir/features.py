@@ -1,4 +1,4 @@
-"""Texts as bags of hashed n-grams, of every order from 1 to `ngram`."""
+"""Texts as bags of hashed n-grams, of 1 to `ngram` tokens each."""
 
 from functools import cache
 from typing import NamedTuple
@@ -12,27 +12,27 @@ from infinity_assets.settings.foundation import Dsir
 
 
 class Ngrams(NamedTuple):
-    """The n-grams of a list of texts, flat. Text i has the n-grams from `offsets[i]` up to `offsets[i + 1]`."""
+    """The n-grams of a list of texts, concatenated. Text i has those from `offsets[i]` up to `offsets[i + 1]`."""
 
     buckets: np.ndarray
-    """int32: the bucket of each n-gram."""
+    """int32: the hash bucket of each n-gram."""
     offsets: np.ndarray
-    """int64, length texts + 1."""
+    """int64, length texts + 1: where the n-grams of each text start."""
     tokens: np.ndarray
-    """int64: tokens per text."""
+    """int64: number of tokens of each text."""
 
 
 def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
-    """Hash the n-grams of every text. A null text counts as empty.
+    """Hash the n-grams of every text into buckets. A null text counts as empty.
 
-    With the feature `words`, tokens are those of `rows.text.tokens`, hashed in 64 bits. `reference` follows
-    `data-selection` 1.0.2: NLTK's WordPunct tokens of the lower-case text; the bucket is the SHA-256 of the tokens,
-    joined by spaces, modulo the number of buckets.
+    With the feature `words`, tokens are those of `rows.text.tokens`, with 64-bit hashes. With `reference`, n-grams
+    follow `data-selection` 1.0.2: tokens are NLTK's WordPunct tokens of the lower-case text, and a bucket is the
+    SHA-256 of the tokens, joined by spaces, modulo the number of buckets.
     """
     from infinity_assets.selection.dsir import kernels
 
     if settings.features == "reference":
-        # The reference lowercases in Python; Rust differs for some letters.
+        # The reference lowercases in Python. Polars, in Rust, gives another result for some letters.
         lower = pl.Series([text.lower() if text else "" for text in texts], dtype=pl.String)
         data, where = to_utf8(lower)
         words = kernels.word_punct(data, where, _classes())
@@ -45,7 +45,7 @@ def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
 
 @cache
 def _classes() -> np.ndarray:
-    """Return the class of every code point (uint8)."""
+    """Return the character class of every code point (uint8)."""
     from infinity_assets.selection.dsir.kernels import SIGN, SPACE, WORD
 
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))

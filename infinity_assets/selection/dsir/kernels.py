@@ -1,4 +1,4 @@
-"""Compiled loops over tokens and n-grams (numba). Import them inside functions: numba takes most of a second."""
+"""Compiled loops over tokens and n-grams. Import this module inside functions: numba takes most of a second to load."""
 
 import numpy as np
 from numba import njit
@@ -6,18 +6,18 @@ from numba import njit
 from infinity_assets.rows.token_kernels import decode, mix
 
 SPACE, WORD, SIGN = range(3)
-"""Character classes of the reference's tokens: `\\s`, `\\w` and others, as in `regex`, which NLTK 3.10 uses."""
+"""Character classes for the reference's tokens: `\\s`, `\\w` and others, as in `regex`, which NLTK 3.10 uses."""
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the order of the tokens of an n-gram counts
-_OFFSET = np.uint64(0xCBF29CE484222325)  # FNV-1a
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd multiplier: the order of an n-gram's tokens changes its hash
+_OFFSET = np.uint64(0xCBF29CE484222325)  # offset basis of FNV-1a
 _PRIME = np.uint64(0x100000001B3)
-_CACHED = 1 << 18  # n-grams with cached SHA-256, 3 MiB
+_CACHED = 1 << 18  # n-grams whose SHA-256 is cached: 3 MiB
 
 
 def _roots(power: float, count: int) -> list[int]:
-    """Return the first 32 bits of the fractional parts of roots of the first primes.
+    """Return the first 32 fractional bits of a root (exponent `power`) of each of the first `count` primes.
 
-    SHA-256 takes its constants from square and cube roots.
+    The constants of SHA-256 are such bits of square and cube roots.
     """
     primes = [n for n in range(2, 400) if all(n % d for d in range(2, n))][:count]
     bits = round(1 / power)
@@ -39,7 +39,7 @@ _ROUND = np.array(_roots(1 / 3, 64), np.uint32)
 
 @njit(nogil=True, cache=True)
 def _offsets(offsets, order):
-    """Return the offsets of the n-grams of every text, from the offsets of its tokens."""
+    """Return the offsets of the n-grams of every text, given the offsets of its tokens."""
     starts = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
         tokens = offsets[text + 1] - offsets[text]
@@ -52,7 +52,7 @@ def _offsets(offsets, order):
 
 @njit(nogil=True, cache=True)
 def hash_buckets(hashes, offsets, order, buckets):
-    """Return the buckets of all n-grams (int32) of hashed tokens, and the offset of every text."""
+    """Return the buckets of all n-grams of hashed tokens (int32), and the offsets of each text's n-grams (int64)."""
     where = _offsets(offsets, order)
     ngrams = np.empty(where[-1], np.int32)
     n = 0
@@ -71,10 +71,10 @@ def hash_buckets(hashes, offsets, order, buckets):
 
 @njit(nogil=True, cache=True)
 def word_punct(data, where, classes):
-    """Split all texts into tokens, the longest runs of one class other than white space.
+    """Split texts into tokens: the longest runs of characters of one class, except white space.
 
     Returns:
-        Hashes of the tokens, offsets of the texts, and starts and ends of the tokens in bytes of the data.
+        Hashes of the tokens, offsets of each text's tokens, and the first and the end byte of each token in `data`.
     """
     texts = len(where) - 1
     most = where[texts] - where[0]
@@ -112,7 +112,7 @@ def _rotate_right(word, bits):
 
 @njit(nogil=True, cache=True)
 def sha256_modulo(message, size, modulus):
-    """Return the SHA-256 (FIPS 180-4) of the first `size` bytes of a buffer modulo a number.
+    """Return the SHA-256 (FIPS 180-4) of the first `size` bytes of a buffer, modulo a number.
 
     The buffer needs 72 more bytes, which are overwritten.
     """
@@ -156,14 +156,15 @@ def sha256_modulo(message, size, modulus):
 
 @njit(nogil=True, cache=True)
 def sha256_buckets(data, hashes, offsets, starts, ends, order, buckets):
-    """Return the buckets of all n-grams (int32) of tokens given by their bytes, and the offset of every text."""
+    """Return the SHA-256 buckets of all n-grams (int32), and the offsets of each text's n-grams (int64)."""
     where = _offsets(offsets, order)
     ngrams = np.empty(where[-1], np.int32)
     longest = 0
     for token in range(len(starts)):
         longest = max(longest, ends[token] - starts[token])
     buffer = np.empty((longest + 1) * order + 72, np.uint8)
-    # Few n-grams make up most of a text. 64 bits identify them: 10 million collide with probability 3e-6.
+    # A few n-grams make up most of a text. The cache compares 64 bits: any two of 10 million n-grams collide with
+    # probability 3e-6.
     keys = np.zeros(_CACHED, np.uint64)
     known = np.full(_CACHED, -1, np.int32)
     n = 0
@@ -193,7 +194,7 @@ def sha256_buckets(data, hashes, offsets, starts, ends, order, buckets):
 
 @njit(nogil=True, cache=True)
 def count_buckets(buckets, offsets, wanted, size):
-    """Count the n-grams of each bucket in the wanted texts (bool): int64."""
+    """Count the n-grams of each bucket in the texts whose `wanted` is true: int64."""
     counts = np.zeros(size, np.int64)
     for text in range(len(wanted)):
         if wanted[text]:
@@ -204,7 +205,7 @@ def count_buckets(buckets, offsets, wanted, size):
 
 @njit(nogil=True, cache=True)
 def sum_values(buckets, offsets, values):
-    """Sum the values of the buckets of each text's n-grams: float64."""
+    """Sum the values of each text's n-grams, where an n-gram has the value of its bucket: float64."""
     sums = np.zeros(len(offsets) - 1)
     for text in range(len(sums)):
         for n in range(offsets[text], offsets[text + 1]):

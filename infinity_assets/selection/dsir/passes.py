@@ -1,4 +1,4 @@
-"""The two passes over the rows of a pool, in batches: one counts n-grams, one weighs rows."""
+"""The two passes over the rows of a pool, in batches: the first counts n-grams, the second weighs rows."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,26 +12,26 @@ from infinity_assets.selection.selector import first_condition
 from infinity_assets.settings.foundation import Dsir
 
 BATCH = 8_000
-"""Rows in memory per thread: about ten MB of prompts, a hundred at most."""
+"""Rows that a thread holds in memory: about 10 MB of prompts, 100 MB at most."""
 
 IMPORTANCE = pl.Schema({
     "row_id": pl.String, "domain": pl.String, "prompt_tokens": pl.Int64, "log_weight": pl.Float64, "stratum": pl.Int64,
     "share": pl.Float64, "importance_error": pl.String,
 })  # fmt: skip
-"""Importance weights. Grain: a row. Key: row_id. `importance_error` of a null weight: no_answer (the row is not a
-conversation), no_target (of its domain), no_text (the prompt has no token)."""
+"""Importance weights. Grain: a row. Key: row_id. `importance_error` is the reason of a null weight: no_answer (the row
+is not a conversation), no_target (its domain has no target) or no_text (its prompt has no token)."""
 
 
 def _prompts(rows: pl.LazyFrame, *columns: str) -> Iterator[pl.DataFrame]:
-    """Stream the columns and `prompt`, which joins all user turns."""
+    """Stream these columns and `prompt`, which joins all user turns."""
     texts = rows.select(*columns, conversation.content_of("user").alias("prompt"))
     return texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
 
 
 def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, Counts]:
-    """Count the n-grams of conversations per domain with a target (`pool`) and per target source (`target`).
+    """Count the n-grams of conversations per domain that has a target (`pool`) and per source in a target (`target`).
 
-    `rows` has the columns domain, source, kind and messages. The workers are threads.
+    `rows` has the columns domain, source, kind and messages. `workers` is the number of threads.
     """
     domains = list(settings.targets)
     names = sorted({name for names in settings.targets.values() for name in names})
@@ -51,9 +51,9 @@ def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, C
 
 
 def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir, workers: int) -> pl.DataFrame:
-    """Weigh every row by the fitted target of its domain: schema `IMPORTANCE`, sorted by row id.
+    """Compute the importance weight of every row for the target of its domain: schema `IMPORTANCE`, sorted by row id.
 
-    `rows` has the columns row_id, domain, kind and messages.
+    `rows` has the columns row_id, domain, kind and messages. `workers` is the number of threads.
     """
     no_target = ~pl.col("domain").is_in(list(fitted))
     reason = first_condition({"no_answer": pl.col("kind") != "conversation", "no_target": no_target})

@@ -1,4 +1,4 @@
-"""Counts of n-grams, which add up over shards, and importance weights from counts."""
+"""Counts of n-grams, which add up over shards, and the importance weights computed from them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -13,48 +13,48 @@ EPSILON = 1e-8
 """Added to both probabilities before taking their logarithms (data-selection 1.0.2)."""
 
 DOUBLINGS = 32
-"""Lengths from 1 to 2^32 tokens have a stratum; longer texts do not fit a Parquet file."""
+"""Number of doublings that have strata: lengths from 1 to 2^32 tokens. Longer texts do not fit a Parquet file."""
 
 PRIOR = 20.0
-"""Prompts with the pool's lengths that are added to the target, so that every length has a share (our choice)."""
+"""Prompts with the pool's lengths that are added to the target, so that no length has share 0 (our choice)."""
 
 NGRAMS = pl.Schema({"side": pl.String, "name": pl.String, "feature": pl.String, "bucket": pl.Int64, "count": pl.Int64})
-"""Grain: a count. `side` and `name`: `pool` and a domain, or `target` and a source. `feature`: `ngram` for the count of
-a hash bucket, `length` for the count of a stratum."""
+"""Grain: a count. `side` and `name` are `pool` and a domain, or `target` and a source. `feature` is `ngram` for the
+count of a hash bucket, and `length` for the count of a stratum."""
 
 Part = tuple[str, str]
 """Side and name of a set of texts, as in `NGRAMS`."""
 
 
 class Counts(NamedTuple):
-    """Counts of a set of texts. Counts of disjoint sets add up."""
+    """Counts of a set of texts. The counts of disjoint sets add up."""
 
     ngrams: np.ndarray
-    """int64: n-grams by bucket."""
+    """int64: number of n-grams per bucket."""
     lengths: np.ndarray
-    """int64: texts with a token, by stratum of length."""
+    """int64: number of texts with a token, per stratum of length."""
 
     @classmethod
     def zeros(cls, settings: Dsir) -> Self:
-        """Return the counts of no texts."""
+        """Return the counts of an empty set of texts."""
         return cls(np.zeros(settings.buckets, np.int64), np.zeros(DOUBLINGS * settings.strata, np.int64))
 
     def add(self, other: "Counts") -> "Counts":
-        """Return the counts of the union with a disjoint set of texts."""
+        """Return the counts of both sets of texts together. The sets must be disjoint."""
         return Counts(self.ngrams + other.ngrams, self.lengths + other.lengths)
 
 
 class Fitted(NamedTuple):
-    """The comparison of a target with a pool."""
+    """The weights of buckets and the shares of strata for a target and a pool."""
 
     log_ratio: np.ndarray
-    """float64: log p - log q by bucket."""
+    """float64: log p - log q per bucket, where p and q are the shares of its n-grams in the target and in the pool."""
     shares: np.ndarray
-    """float64: share of a draw that each stratum of length is to have."""
+    """float64: share of a draw that comes from each stratum of length."""
 
 
 def stratum(tokens: np.ndarray, settings: Dsir) -> np.ndarray:
-    """Return the stratum of length of each text (int64): `strata` per doubling of tokens, independent of the shard."""
+    """Return the stratum of each length in tokens (int64). There are `strata` of them per doubling of the length."""
     places = np.log2(np.maximum(tokens, 1)) * settings.strata
     return np.minimum(places.astype(np.int64), DOUBLINGS * settings.strata - 1)
 
@@ -65,7 +65,7 @@ def count(texts: pl.Series, settings: Dsir) -> Counts:
 
 
 def count_selected(grams: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
-    """Count the n-grams and lengths of the wanted texts (bool), given the n-grams of all."""
+    """Count the n-grams and lengths of the texts whose `wanted` is true. `grams` has the n-grams of all texts."""
     from infinity_assets.selection.dsir.kernels import count_buckets
 
     lengths = stratum(grams.tokens[wanted & (grams.tokens > 0)], settings)
@@ -76,12 +76,12 @@ def count_selected(grams: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
 
 
 def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
-    """Fit the weights towards a target.
+    """Fit the weights of n-grams for a target. Both sets of counts must contain an n-gram.
 
-    The weight of an n-gram is log p - log q, where q is its share of the pool and p its share of the target. With
+    The weight of an n-gram is log p - log q, where p is its share of the target and q its share of the pool. With
     `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An n-gram
-    that a small target lacks by chance then counts slightly against a text. The reference (s = 0) adds 1e-8 instead,
-    which all but forbids such a text. Both sets of counts must contain an n-gram.
+    that a small target lacks by chance then counts slightly against a text. The reference (s = 0) relies on the added
+    1e-8 alone, which all but forbids such a text.
     """
     q = pool.ngrams / pool.ngrams.sum()
     p = (target.ngrams + settings.smoothing * q) / (target.ngrams.sum() + settings.smoothing)
@@ -92,12 +92,12 @@ def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
 
 
 def weigh(texts: pl.Series, fitted: Fitted, settings: Dsir) -> pl.DataFrame:
-    """Weigh every text.
+    """Compute the importance weight of every text.
 
     Returns:
-        One line per text, in their order: prompt_tokens (Int64), log_weight (nats, not normalized by length; null for a
-        text without a token), stratum of length (Int64), and share of a draw that is to come from the stratum. With
-        `length: none` there is a single stratum, with share 1.
+        One line per text, in their order: prompt_tokens (Int64), log_weight (nats, not normalized by length), stratum
+        (of length, Int64) and share (of a draw that comes from the stratum). The last three are null for a text without
+        a token. With `length: none` there is one stratum, with share 1.
     """
     from infinity_assets.selection.dsir.kernels import sum_values
 
@@ -121,7 +121,7 @@ def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
 
 
 def from_frame(frame: pl.DataFrame, settings: Dsir) -> dict[Part, Counts]:
-    """Read the counts from a table of schema `NGRAMS`. Repeated counts, as in concatenated tables, add up."""
+    """Read the counts from a table of schema `NGRAMS`. Lines with equal keys, as in concatenated tables, add up."""
     counts: dict[Part, Counts] = {}
     for (side, name, feature), lines in frame.group_by("side", "name", "feature"):
         part = counts.setdefault((str(side), str(name)), Counts.zeros(settings))

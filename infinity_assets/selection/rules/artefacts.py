@@ -9,7 +9,7 @@ from infinity_assets.selection.rules.patterns import read_patterns
 
 _PATTERNS = read_patterns("artefacts")
 MARKS = "|".join([*map(re.escape, grammar.DEBRIS), _PATTERNS["marks"]])
-"""Marks and headings of chat and instruction templates, and special tokens."""
+"""Pattern for marks and headings of chat and instruction templates, and for special tokens."""
 EXCHANGE = _PATTERNS["exchange"]
 CALCULATOR = _PATTERNS["calculator"]
 TOOLS = _PATTERNS["tools"]
@@ -21,18 +21,18 @@ NO_DEBRIS = 0
 ASKED_FOR = 1
 DEBRIS = 2
 _LONG = 200
-"""Characters from which an answer is prose that needs an ending."""
+"""Characters from which an answer counts as prose, which should end with punctuation."""
 
 
 def grade_debris(prompt: pl.Expr, answers: pl.Expr) -> pl.Expr:
-    """Grade the debris in answers: 0, 1 or 2, as in the rule `template_debris`."""
+    """Grade the debris of templates in answers: 0, 1 or 2, as described in the rule `template_debris`."""
     exchange = pl.when(prompt.str.contains(_PATTERNS["dialogue"])).then(ASKED_FOR).otherwise(DEBRIS)
     second_turn = pl.when(answers.str.contains(EXCHANGE)).then(exchange).otherwise(NO_DEBRIS)
     return pl.when(answers.str.contains(MARKS)).then(DEBRIS).otherwise(second_turn).cast(pl.Int8)
 
 
 def grade_unfinished(answer: pl.Expr) -> pl.Expr:
-    """Grade whether an answer stops in the middle: 0, 1 or 2, as in the rule `unfinished`."""
+    """Grade whether an answer stops in the middle: 0, 1 or 2, as described in the rule `unfinished`."""
     ends = answer.str.contains(_PATTERNS["ends"])
     closing = answer.str.contains(CLOSING)
     open_block = answer.str.count_matches("```") % 2 == 1

@@ -1,7 +1,7 @@
 """Code in answers: its amount and language, whether its Python parses, and whether it uses the network or files.
 
 Code is the text between fences or, without fences, lines that look like code. Python is parsed with `ast`. Other
-languages, and Python that does not parse, are searched for names. A word of code in a text without code does not count.
+languages, and Python that does not parse, are searched for names. Only answers with code can use the network or files.
 """
 
 import ast
@@ -22,7 +22,7 @@ _NAMES = {name: frozenset(names) for name, names in read_section("code_names").i
 _NETWORK_PARTS = tuple(f"{name}." for name in _NAMES["network_parts"])
 _SENTENCE = re.compile(_PATTERNS["sentence"])
 _ATTEMPT = 200_000
-"""Maximum characters of a text that is parsed."""
+"""Longest code that is parsed, in characters."""
 
 NOTHING = 0
 NAMED = 1
@@ -30,7 +30,7 @@ USED = 2
 
 
 def measure(texts: pl.DataFrame) -> pl.DataFrame:
-    """Return the measures of code of texts with prompt, answer (may be null) and domain."""
+    """Compute the code measures of texts with prompt, answer (may be null) and domain."""
     answer = pl.col("answer").fill_null("")
     prompt = pl.col("prompt").fill_null("")
     fenced = answer.str.contains("```", literal=True)
@@ -57,7 +57,7 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
     spans = []
     levels = []
     for subject in ("network", "files"):
-        # The first use by the syntax tree or, without one, by a pattern.
+        # The first use comes from the syntax tree or, if the code does not parse, from a pattern.
         of_text = pl.when(language.is_not_null()).then(_first_match(_PATTERNS[f"{subject}_use"]))
         used = pl.when(pl.col("python_parses").fill_null(False)).then(subject).otherwise(of_text)
         named = pl.when(language.is_not_null()).then(_first_match(_PATTERNS[f"{subject}_name"]))
@@ -70,7 +70,7 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def code_lines(text: pl.Expr) -> pl.Expr:
-    """Count the lines that look like code or, without any, pieces of lines: `name(...)` and text in backticks."""
+    """Count the lines that look like code or, if there are none, pieces of lines: `name(...)` and text in backticks."""
     lines = text.str.count_matches(_PATTERNS["line"])
     return pl.when(lines > 0).then(lines).otherwise(text.str.count_matches(_PATTERNS["inline"]))
 
@@ -81,9 +81,9 @@ def _fenced_lines(text: pl.Expr) -> pl.Expr:
 
 
 def _language() -> pl.Expr:
-    """Return the language of the code in `answer`, by the tag of its first fence, else by its syntax.
+    """Return the language of the code in `answer`, by the tag of its first fence or else by its syntax.
 
-    The result is `other` for code in an unknown language, and null without code.
+    The result is `other` for code in an unknown language, and null for an answer without code.
     """
     tag = pl.col("answer").str.extract(_PATTERNS["fence"], 1).str.to_lowercase()
     tag = pl.when(pl.col("fenced") & ~tag.is_in(_NO_TAG)).then(tag.replace(_TAGS))
@@ -98,7 +98,7 @@ def _first_match(pattern: str) -> pl.Expr:
 
 
 def _parse_answers(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str | None, str | None, str | None]]:
-    """Parse every Python answer: index, whether it parses, a note, its first use of the network and of files."""
+    """Parse every Python answer: index, whether it parses, a note, and its first use of the network and of files."""
     for at, text, fenced in rows.select("at", "answer", "fenced").iter_rows():
         blocks = _blocks(text) if fenced else [text]
         trees = []
@@ -121,14 +121,14 @@ def _parse_answers(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str |
 
 
 def _blocks(text: str) -> list[str]:
-    """Return the fenced blocks tagged as Python or, without any, all untagged blocks."""
+    """Return the fenced blocks tagged as Python. If there are none, return all untagged blocks."""
     blocks = [(_TAGS.get(tag.lower(), tag.lower()), code) for tag, code in re.findall(_PATTERNS["fence"], text)]
     tagged = [code for tag, code in blocks if tag == "python"]
     return tagged or [code for tag, code in blocks if tag in _NO_TAG]
 
 
 def parse(code: str) -> ast.Module | str:
-    """Return the syntax tree of Python code without session prompts and common indentation, or the error."""
+    """Parse Python code without `>>>` prompts and common indentation. Return the syntax tree, or the error as text."""
     if len(code) > _ATTEMPT:
         return "too long to parse"
     if re.search(r"(?m)^\s*>>> ", code):
@@ -145,7 +145,7 @@ def parse(code: str) -> ast.Module | str:
 
 
 def uses(trees: list[ast.Module]) -> tuple[str | None, str | None]:
-    """Return the first use of the network and of files in the code, or `None`."""
+    """Return the first use of the network and the first use of files in the code; each is `None` if there is none."""
     network = None
     files = None
     nodes = [node for tree in trees for node in ast.walk(tree)]

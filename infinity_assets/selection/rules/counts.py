@@ -1,4 +1,4 @@
-"""The effect of the rules: counts, the rows nearest to a threshold, and the effect of another threshold."""
+"""The effect of the rules: failing rows, the rows nearest to a threshold, and the effect of another threshold."""
 
 import polars as pl
 
@@ -12,7 +12,7 @@ COUNTS = pl.Schema({
     "rule": pl.String, "domain": pl.String, "threshold": pl.Float64, "judged": pl.Int64, "failing": pl.Int64,
     "failing_alone": pl.Int64, "share": pl.Float64,
 })  # fmt: skip
-"""Grain: a rule and a domain. The threshold is null if the rule is off."""
+"""Grain: a rule and a domain. The threshold is null if the rule is off. `share` is failing / judged."""
 SIDES = pl.Schema({
     "row_id": pl.String, "source": pl.String, "domain": pl.String, "fails": pl.Boolean, "measure": pl.Float64,
     "threshold": pl.Float64, "evidence": pl.String,
@@ -21,7 +21,7 @@ SIDES = pl.Schema({
 
 
 def find_bound(name: str) -> Bound:
-    """Return the rule of that name, or raise an `InfinityError` with the known names."""
+    """Return the rule of this name, or raise an `InfinityError` that lists the known names."""
     if name not in BY_NAME:
         raise InfinityError(f"There is no rule `{name}`; there are {', '.join(BY_NAME)}.")
     return BY_NAME[name]
@@ -30,8 +30,8 @@ def find_bound(name: str) -> Bound:
 def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
     """Count the rows that each rule judges and fails in each domain: schema `COUNTS`, by rule, then by domain.
 
-    `failing_alone` counts rows that fail no other rule: they would pass if the rule were off. The threshold is the
-    domain's; sources may have their own. `facts` is the result of `rulebook.facts`, here and below.
+    `failing_alone` counts rows that fail no other rule: they would pass if the rule were off. `threshold` is that of
+    the domain; sources may have others. `facts` is the result of `rulebook.facts`, here and below.
     """
     fails = facts.select(bound.rule(settings).fails.fill_null(False).alias(bound.name) for bound in BOUNDS)
     alone = fails.select(pl.sum_horizontal(pl.all()) == 1).to_series()
@@ -54,10 +54,9 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
 
 
 def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.DataFrame:
-    """Return at most this many rows nearest to the threshold on either side: schema `SIDES`.
+    """Return the rows nearest to a threshold, at most `rows` failing and `rows` passing ones: schema `SIDES`.
 
-    The failing rows come first, then the passing ones, each nearest first; among equally near rows, the sources take
-    turns.
+    The failing rows come first, each group nearest first. Among equally near rows, the sources alternate.
     """
     judged = facts.select(
         "row_id",
@@ -68,7 +67,7 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
         bound.threshold(settings).alias("threshold"),
         (bound.evidence if bound.evidence is not None else pl.lit(None, pl.String)).cast(pl.String).alias("evidence"),
     ).filter(pl.col("fails").is_not_null())
-    # Row ids are hashes, so a different part of them per rule is a random number at no cost.
+    # Row ids are hashes: a part of them, another one for each rule, serves as a random number.
     lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
     judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
     few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
@@ -80,11 +79,11 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
 
 
 def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float) -> pl.DataFrame:
-    """Compute the effect of replacing all thresholds of a rule by one; where the rule is off, it stays off.
+    """Compute the effect of replacing all thresholds of a rule by one. Where the rule is off, it stays off.
 
     Returns:
-        One line per domain that the rule applies to: domain, judged, failing (at present), failing_then, more,
-        alone_then (failing rows that would fail no other rule).
+        One line per domain that the rule applies to: domain, judged, failing (now), failing_then (with the new
+        threshold), more (the difference), alone_then (rows that then fail no other rule).
     """
     changed = replace_threshold(settings, bound.name, threshold)
     before, after = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))

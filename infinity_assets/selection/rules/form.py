@@ -1,4 +1,4 @@
-"""Length and repetition."""
+"""Length and repetition of answers."""
 
 import numpy as np
 import polars as pl
@@ -6,16 +6,16 @@ import polars as pl
 from infinity_assets.rows.token_hashes import hash_tokens
 
 GRAM = 10
-"""Tokens in a run that counts as repeated (Gopher, arXiv 2112.11446: duplicate n-grams of 5 to 10 words)."""
+"""Tokens of a run that is searched for repetitions (Gopher, arXiv 2112.11446: duplicate n-grams of 5 to 10 words)."""
 _LINES = 4
-"""Minimum lines of an answer for a share of repeated lines."""
+"""Fewest lines of an answer whose share of repeated lines is measured."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def repeated_lines(text: pl.Expr) -> pl.Expr:
-    """Return the share of lines that repeat an earlier one, or null for fewer than four.
+    """Return the share of lines that repeat an earlier line, or null for fewer than four lines.
 
-    Lines without a letter or number (brackets, rules) do not count.
+    Lines without two adjacent letters or digits, such as brackets, do not count.
     """
     lines = text.str.split("\n").list.eval(
         pl.element().str.strip_chars().filter(pl.element().str.contains(r"[\p{L}\p{N}]{2}"))
@@ -24,9 +24,9 @@ def repeated_lines(text: pl.Expr) -> pl.Expr:
 
 
 def repeated_runs(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return per text the number of tokens, and the share of runs of `GRAM` tokens that repeat an earlier one.
+    """Return per text its number of tokens, and the share of its runs of `GRAM` tokens that repeat an earlier run.
 
-    The share is NaN if the text has no run.
+    The share is NaN for a text that is shorter than a run.
     """
     tokens = hash_tokens(texts)
     lengths = np.diff(tokens.offsets)

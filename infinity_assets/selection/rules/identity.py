@@ -6,7 +6,7 @@ from infinity_assets.selection.rules.patterns import read_patterns
 
 _PATTERNS = read_patterns("identity")
 CLAIM = _PATTERNS["claim"]
-"""A model's claim about itself."""
+"""Pattern for a model's claim about itself."""
 MENTION = _PATTERNS["mention"]
 
 NOTHING = 0
@@ -16,10 +16,10 @@ CLAIMED = 3
 
 
 def identity(texts: pl.DataFrame) -> pl.Series:
-    """Grade mentions of the answering model: 0 to 3, as in the rule `identity_leak`.
+    """Grade the mentions of a model in a row's answers: 0 to 3, as described in the rule `identity_leak`.
 
-    A prompt with such claims itself, such as the input of a program, counts as assigning a part. `texts` has the
-    columns prompt and said (all answers of a row).
+    A prompt that itself contains such a claim, for instance as the input of a program, counts as assigning a role.
+    `texts` has the columns prompt and said (all answers of a row).
     """
     named = texts.select(
         pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"),

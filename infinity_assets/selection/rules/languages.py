@@ -7,9 +7,9 @@ from infinity_assets.selection.rules.patterns import read_patterns, read_section
 
 _PATTERNS = read_patterns("languages")
 _SCRIPTS = read_section("scripts")
-"""Patterns for a letter of the most frequent scripts, with their languages."""
+"""Languages of the most frequent scripts, by a pattern for a letter of the script."""
 _LONG = 200
-"""Characters from which a Latin answer is more than a sentence about a word."""
+"""Characters from which a Latin answer is long: it is then more than a sentence about a word."""
 
 SAME = 0
 ASKED = 1
@@ -17,26 +17,26 @@ UNASKED = 2
 
 
 def asks_for_another(prompt: pl.Expr) -> pl.Expr:
-    """Return whether a prompt asks for a translation or names the language of the answer."""
+    """Return whether a prompt asks for a translation or names a language for the answer."""
     return prompt.str.contains(_PATTERNS["asked"])
 
 
 def grade_other_language(texts: pl.DataFrame) -> pl.Series:
-    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the rule `wrong_language`.
+    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as described in the rule `wrong_language`.
 
-    A change of script counts as requested if the prompt asks for a language or contains the answer's script: a letter
-    of it, or for Latin script, which texts in every other script quote, a word if the answer is short and a phrase if
-    it is long. Names, terms and code do not count as a language.
+    A change of script counts as requested if the prompt asks for a language or quotes the answer's script. One letter
+    is a quotation, except in Latin script, which texts in all other scripts use: there a short answer needs a word in
+    the prompt, and a long answer a phrase. Names, terms and code do not count as a language.
 
     Args:
-        texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
+        texts: Columns prompt, answer, prompt_language, answer_language, is_translation and code_language.
     """
     scripts_differ = language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language"))
     differ = texts.select(scripts_differ.fill_null(False)).to_series()
     prompt = pl.col("prompt").fill_null("")
     answer = pl.col("answer")
     mixed = answer.str.contains(_PATTERNS["other"])
-    # The first case that holds says whether the prompt quotes the script.
+    # The first case that applies decides whether the prompt quotes the script.
     cases = [
         *((pl.col("answer_language").is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items()),
         (~mixed & ~answer.str.contains(_PATTERNS["sentence"]), pl.lit(True)),

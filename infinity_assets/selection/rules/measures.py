@@ -1,4 +1,4 @@
-"""Measures of the texts of rows, which the rules compare with thresholds. No model is called."""
+"""Measures of rows' texts, which the rules compare with thresholds. No model is called."""
 
 import polars as pl
 
@@ -53,7 +53,7 @@ _SPAN = 120
 
 
 def measure(rows: pl.DataFrame) -> pl.DataFrame:
-    """Measure rows with row_id, messages and domain: schema `MEASURES`, in their order."""
+    """Measure rows with the columns row_id, messages and domain: schema `MEASURES`, in the order of the rows."""
     texts = rows.select(
         "row_id",
         "domain",
@@ -98,7 +98,7 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _span(text: pl.Expr, pattern: str) -> pl.Expr:
-    """Return the first match of a pattern."""
+    """Return the first match of a pattern, cut to `_SPAN` characters."""
     return text.str.extract(f"({pattern})", 1).str.strip_chars().str.slice(0, _SPAN)
 
 

@@ -1,4 +1,4 @@
-"""Rules, and the first of several rules that a row fails."""
+"""Rules, and the search for the first rule that a row fails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from infinity_assets.settings.foundation import Rules
 class Rule:
     """A condition that drops a row.
 
-    A row fails if `fails` is true. Null is no failure, so a rule on a score passes rows that were never scored.
+    A row fails if `fails` is true. Null counts as a pass, so a rule on a score passes rows that were never scored.
     """
 
     reason: str
@@ -27,9 +27,9 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A rule that compares a measure with a threshold of the settings: an entry of `rules.yaml`, which has the fields.
+    """A rule that compares a measure with a threshold of the settings, from `rules.yaml`, which explains the fields.
 
-    Settings may add a threshold for other domains than `domains`, or for a source.
+    Settings may add thresholds for sources, and for domains that are not in `domains`.
     """
 
     name: str
@@ -40,9 +40,9 @@ class Bound:
     evidence: pl.Expr | None
 
     def threshold(self, settings: Rules) -> pl.Expr:
-        """Return the threshold of each row, or null if the rule is off.
+        """Return the threshold of each row, or null if the rule is off for it.
 
-        The threshold of the source takes precedence over the domain's, and that over the general one.
+        The threshold of the source takes precedence over the domain's, and the domain's over the general one.
         """
         general = getattr(settings.thresholds, self.name)
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
@@ -60,7 +60,7 @@ class Bound:
         return {"below": measure < threshold, "above": measure > threshold, "from": measure >= threshold}[self.fails]
 
     def rule(self, settings: Rules) -> Rule:
-        """Return the bound as a rule under these settings."""
+        """Return the bound as a `Rule` under these settings."""
         threshold = self.threshold(settings)
         return Rule(self.name, self.fails_at(threshold), self.measure, threshold, self.evidence)
 
@@ -71,7 +71,7 @@ def _look_up(column: str, thresholds: Mapping[Any, float | None]) -> pl.Expr:
 
 
 def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """Return the rows of a frame that fail a rule, with the first rule, in order of precedence, that each fails.
+    """Return the rows of a frame that fail a rule, each with the first rule, in order of precedence, that it fails.
 
     Returns:
         One line per failing row, in the frame's order: row_id, reason, detail (JSON: measure, threshold, and evidence

@@ -1,4 +1,4 @@
-"""All rules of the foundation, in order of precedence."""
+"""All rules of InfInstruct-F, in order of precedence."""
 
 from pathlib import Path
 
@@ -25,16 +25,16 @@ BOUNDS = tuple(BY_NAME.values())
 """All bounds, in order of precedence."""
 
 PLACE = ("row_id", "source", "file", "domain")
-"""Columns of the rows that the rules read."""
+"""Columns that the rules read from the rows."""
 SCORES = ("row_id", "ifd", "quality")
-"""Columns of the scores that the rules read."""
+"""Columns that the rules read from the scores."""
 
 
 def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, settings: Rules) -> pl.DataFrame:
-    """Join the columns that the rules read, in the order of the rows.
+    """Join the columns that the rules read: one line per row, in the order of `rows`.
 
-    `rows` has at least the columns `PLACE`, `measured` those of `measures.MEASURES`, and `scored` at least `SCORES`,
-    without rows that were not scored.
+    `rows` has at least the columns `PLACE`, and `measured` those of `measures.MEASURES`. `scored` has at least
+    `SCORES`, and only rows that were scored.
     """
     joined = rows.join(measured, on="row_id", how="left", maintain_order="left").join(
         scored.select(SCORES), on="row_id", how="left", maintain_order="left"
@@ -43,7 +43,7 @@ def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, sett
 
 
 def replace_threshold(settings: Rules, name: str, threshold: float) -> Rules:
-    """Replace all thresholds of a rule in the settings. A rule that is off in a domain or a source stays off."""
+    """Return settings with one value for all thresholds of a rule. Where the rule is off, it stays off."""
 
     def changed(values: dict[str, float | None]) -> dict[str, float | None]:
         return {rule: threshold if rule == name and value is not None else value for rule, value in values.items()}

@@ -1,4 +1,4 @@
-"""Parts of sources with little knowledge."""
+"""The list of files with little knowledge."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ import polars as pl
 
 
 def match_denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
-    """Return whether each place (source, file) is denied, ignoring case.
+    """Return whether each file of a source (columns source, file) is denied, ignoring case.
 
     `patterns` maps globs (`*`, `?`) of sources to globs of their denied files.
     """

@@ -1,12 +1,12 @@
-"""A budget spread over topics: round robin over a grid, deepest rows first (recipe 3.5, code of arXiv 2507.06968).
+"""A budget spread over topics: round robin over the cells of a grid, deepest rows first (code of arXiv 2507.06968).
 
-Rows are sorted by depth, and a grid of equal-width cells lies over two coordinates of their prompts' vectors. Each
-round takes the next row of every cell. A row without a vector is in a cell of its language and first coarse ability,
-because the embedded embedders do not support Chinese.
+Each row is in a cell of a grid, by two coordinates of its prompt's vector. A round takes one row of every cell, the one
+of greatest depth that is left. A row without a vector is in a cell of its language and first coarse ability, because
+the embedded embedders do not support Chinese.
 
-The coordinates are the two principal components, which take two passes over the vectors in batches and are equal in
-every run. In return they show less, and the page reports their share of the variance. The paper's code uses t-SNE,
-which starts at random and needs all vectors in memory, and whose distances mean different things across the map.
+The coordinates are the two principal components. They take two passes over the vectors in batches, and are equal in
+every run. They show less of the vectors than t-SNE, so the page reports their share of the variance. The paper's code
+uses t-SNE, which starts at random, needs all vectors in memory, and distorts distances differently across the map.
 """
 
 from collections.abc import Iterator
@@ -17,27 +17,27 @@ import numpy.typing as npt
 import polars as pl
 
 _ROWS = 16_384
-"""Vectors in memory at a time: 34 MB with 256 numbers each."""
+"""Vectors in memory at a time: 34 MB if each has 256 numbers."""
 _FLAT = 1e-6
-"""Minimum range of a coordinate: vectors are in half precision."""
+"""Minimum range of a coordinate, so that a grid does not spread the rounding errors of half precision."""
 
 CELL = ("x", "y", "language", "ability")
-"""The columns that identify a cell: the first two, or the last two if there is no vector."""
+"""Columns that identify a cell: x and y or, for a row without a vector, language and ability."""
 
 
 class Grid(NamedTuple):
-    """The cells of rows."""
+    """The cells of rows with a vector."""
 
     places: pl.DataFrame
-    """row_id, x, y: column and row of the cell, from 0. Rows without a vector are missing."""
+    """Columns row_id, x and y: column and row of the cell, from 0. Rows without a vector are missing."""
     shown: float | None
-    """Share of the vectors' variance that the two coordinates show, or `None` without variance."""
+    """Share of the vectors' variance along the two coordinates, or `None` if there is no variance."""
 
 
 def lay_grid(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
-    """Lay a grid with this many cells on each side over rows.
+    """Put rows into the cells of a grid with `side` columns and rows.
 
-    `vectors` has row_id and vector (may be null) of these and other rows. It is read twice, in its order.
+    `vectors` has row_id and vector (may be null) of these and possibly other rows. It is read twice.
     """
     total = None
     count = 0
@@ -50,7 +50,7 @@ def lay_grid(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
     mean = total[0] / count
     values, axes = np.linalg.eigh(total[1:] / count - np.outer(mean, mean))
     axes = axes[:, ::-1][:, :2]
-    # The sign of an eigenvector is arbitrary.
+    # The sign of an eigenvector is arbitrary: make its largest component positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     read = [(ids, (batch - mean) @ axes) for ids, batch in _batches(row_ids, vectors)]
     at = np.zeros((count, 2))
@@ -63,7 +63,7 @@ def lay_grid(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
 
 
 def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Series, npt.NDArray[np.float64]]]:
-    """Stream the vectors of these rows, in double precision."""
+    """Stream the ids and vectors of these rows in batches, in double precision."""
     ids = vectors.select("row_id").collect(engine="streaming")["row_id"]
     # One lookup for all batches: a join would hash the wanted rows for each.
     wanted = ids.is_in(row_ids.implode())
@@ -77,7 +77,7 @@ def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Ser
 
 
 def assign_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
-    """Add the columns of `CELL` to rows with row_id, language and cate_ability, in their order."""
+    """Add the columns `CELL` to rows with row_id, language and cate_ability, and keep their order."""
     placed = rows.join(grid.places, on="row_id", how="left", maintain_order="left")
     unplaced = pl.col("x").is_null()
     ability = pl.col("cate_ability").list.first()
@@ -85,10 +85,10 @@ def assign_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
 
 
 def round_robin(rows: pl.DataFrame) -> pl.DataFrame:
-    """Sort rows in the order in which a budget takes them: any number of first rows is spread over the cells.
+    """Sort rows in rounds, so that any number of first rows is spread over the cells.
 
-    Within a cell of `CELL`, and within a round (`turn`, from 0), rows are ordered by depth (descending, null last), met
-    (descending), draw (random) and row_id.
+    Each round (`turn`, from 0) has one row of every cell of `CELL`. Within a cell and within a round, rows are sorted
+    by depth (descending, null last), met (descending), draw (random) and row_id.
     """
     ordered = rows.sort("depth", "met", "draw", "row_id", descending=[True, True, False, False], nulls_last=True)
     return ordered.with_columns(pl.int_range(pl.len()).over(CELL).alias("turn")).sort("turn", maintain_order=True)

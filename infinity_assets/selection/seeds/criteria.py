@@ -1,7 +1,7 @@
-"""Criteria for seeds: one boolean per criterion, and the veto (arXiv 2506.11116, 2507.06968).
+"""Criteria for seeds, one boolean column each, and the veto (arXiv 2506.11116, 2507.06968).
 
-Raw material (instructions without an answer, texts) has no answer with a loss: it qualifies as it is. docs/seeds.md has
-the formulas.
+Raw material (instructions without an answer, and texts) has no loss, because it has no answer. It has a criterion of
+its own. docs/seeds.md has the formulas.
 """
 
 from typing import get_args
@@ -19,20 +19,20 @@ KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
     "loss_after": pl.Float64, "ifd": pl.Float64, "depth": pl.Float64,
 }  # fmt: skip
 """Columns that the criteria read. `prompt_chars` is the length of the user turns, `loss_after` the loss under the
-trained scorer. Labels and scores are null for rows that were not labelled or scored."""
+scorer after training. Labels and scores are null for rows that were not labelled or scored."""
 
 
 def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
     """Evaluate the criteria on every row.
 
-    Only labels from the model count: neighbours agree on few and frequent labels, which the vocabulary (label, rows)
-    does not count. The rows have the schema `KNOWN`.
+    Only labels from the tagger count. Labels spread from neighbors are few and frequent, and the vocabulary (label,
+    rows) does not count them. The rows have the schema `KNOWN`.
 
     Returns:
-        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, both
-        false if a row lacks the data; `scored`, whether the row has labels or scores of a model or is raw material;
-        `met`, the number of criteria in force that hold; `enough`, whether that number is what `combine` requires;
-        `because`, their names, joined by +.
+        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, all
+        false if a row lacks the data; `scored`, true if the row is raw material or has labels or scores of a model;
+        `met`, the number of criteria in force that hold; `enough`, true if `combine` requires no more; `because`, the
+        names of these criteria, joined by +.
     """
     raw = pl.col("kind") != "conversation"
     labelled = (pl.col("label_source") == "model").fill_null(False) & ~raw
@@ -70,12 +70,12 @@ def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Se
 
 
 def _with_label_in(vocabulary: pl.DataFrame, low: int, high: int) -> pl.Expr:
-    """Return whether a row has a fine label with a frequency in this range."""
+    """Return whether a row has a fine label that `low` to `high` rows carry."""
     labels = vocabulary.filter(pl.col("rows").is_between(low, high))["label"]
     return pl.col("ability").list.eval(pl.element().is_in(labels.implode())).list.any().fill_null(False)
 
 
 def _count_possible(settings: Seeds, *, raw: bool) -> int:
-    """Return the number of criteria in force that can hold for raw material, or for a conversation."""
+    """Return the number of criteria in force that raw material, or a conversation, can meet."""
     of_kind = {"raw_material"} if raw else set(CRITERIA) - {"raw_material"}
     return len(of_kind.intersection(settings.criteria) - (set() if settings.tuned.enabled else {"small_loss_drop"}))

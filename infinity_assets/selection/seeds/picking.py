@@ -1,4 +1,4 @@
-"""The choice of seeds: rows that meet enough criteria, without vetoed ones, up to a budget spread over the grid."""
+"""The choice of seeds: rows that meet enough criteria and are not vetoed, up to a budget spread over a grid."""
 
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from infinity_assets.settings.chat import Seeds
 
 
 class Picked(NamedTuple):
-    """The chosen seeds and the reasons of all other rows."""
+    """The chosen seeds, and the reasons of all other rows."""
 
     rows: pl.DataFrame
-    """One line per row, in their order: row_id, a boolean per criterion, `vetoed`, `taken`, and `reason`: the criteria
-    of a seed, joined by +, or not_scored, no_criterion, too_few_criteria, vetoed, over_budget."""
+    """One line per row, in their order: row_id, a boolean per criterion, `vetoed`, `taken`, and `reason`: for a seed
+    its criteria, joined by +; else not_scored, no_criterion, too_few_criteria, vetoed or over_budget."""
     cells: pl.DataFrame
-    """One line per candidate (a seed, or over budget): row_id, taken, and its cell (`coverage.CELL`)."""
+    """One line per candidate (a seed, or a row over budget): row_id, taken, and its cell (`coverage.CELL`)."""
     shown: float | None
     """Share of the variance of the candidates' vectors that the grid shows."""
 
@@ -26,7 +26,7 @@ class Picked(NamedTuple):
 def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, settings: Seeds) -> Picked:
     """Pick the seeds among rows of the schema `criteria.KNOWN`.
 
-    `vectors` has row_id and vector (may be null) of these rows and possibly others; `vocabulary` has label and rows.
+    `vectors` has row_id and vector (may be null) of these and possibly other rows. `vocabulary` has label and rows.
     """
     table = evaluate_criteria(rows, vocabulary, settings)
     eligible = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")

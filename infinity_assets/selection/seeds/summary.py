@@ -1,4 +1,4 @@
-"""Tables on a choice of seeds: rows per criterion, rows per pair of criteria, and coverage of the grid."""
+"""Tables about a choice of seeds: rows per criterion, rows per pair of criteria, and coverage of the grid."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from infinity_assets.settings.chat import Seeds
 
 
 def count_by_criterion(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
-    """Count the rows per criterion, and of the veto, in `Picked.rows`."""
+    """Count the rows and seeds in `Picked.rows` that meet each criterion, and those that the veto excludes."""
     taken = rows.filter("taken")
     in_force = set(settings.criteria) | ({"vetoed"} if settings.veto_sigma is not None else set())
     if not settings.tuned.enabled:
@@ -28,14 +28,14 @@ def count_by_criterion(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
 
 
 def count_by_pair(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows of `Picked.rows` per pair of criteria: a line and a column per criterion, and for the veto."""
+    """Count the rows of `Picked.rows` per pair of criteria that both hold, as a square table; the veto is included."""
     names = [*CRITERIA, "vetoed"]
     holds = rows.select(names).cast(pl.Int64).to_numpy()
     return pl.DataFrame({"": names, **dict(zip(names, (holds.T @ holds).T, strict=True))})
 
 
 def count_occupied_cells(cells: pl.DataFrame) -> pl.DataFrame:
-    """Count the occupied cells in `Picked.cells`, of the grid and of language and ability, by candidates and seeds."""
+    """Count the cells, candidates and seeds of `Picked.cells`: one line for the grid, one for language and ability."""
     kind = pl.when(pl.col("x").is_null()).then(pl.lit("language and ability")).otherwise(pl.lit("grid"))
     per_cell = cells.group_by(kind.alias("cells of"), *CELL).agg(rows=pl.len(), seeds=pl.col("taken").sum())
     measures = {
@@ -50,6 +50,6 @@ def count_occupied_cells(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 def count_by_cell(cells: pl.DataFrame, side: int) -> npt.NDArray[np.int64]:
-    """Count some rows of `Picked.cells` per cell of the grid: shape (side, side), y, then x."""
+    """Count rows of `Picked.cells` in each cell of the grid: shape (side, side), indexed by y, then x."""
     places = cells.drop_nulls("x").select(pl.col("y").cast(pl.Int64) * side + pl.col("x")).to_series().to_numpy()
     return np.bincount(places, minlength=side * side).reshape(side, side)

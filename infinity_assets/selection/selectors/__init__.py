@@ -1,6 +1,6 @@
-"""Selectors, which take a number of rows from a pool: a module per selector, with a function of the same name.
+"""Selectors, which take a number of rows from a pool: one per module, as a function of the module's name.
 
-`infinity`, the recipe for F, combines them (`selection/composition.py`).
+The recipe for F (`infinity`) combines them: `selection/composition.py`.
 """
 
 import pkgutil
@@ -21,8 +21,8 @@ SELECTORS: dict[str, Selector] = {
 def select(name: str, frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
     """Run a selector: verdicts on every row, sorted by row id (`selector.VERDICTS`).
 
-    The frame has row_id and the columns that the selector needs, in any order of the rows. Fewer rows than `size` are
-    taken if fewer can be ranked.
+    The frame has row_id and the columns that the selector needs, in any order of the rows. If fewer than `size` rows
+    can be ranked, fewer are taken.
 
     Raises:
         InfinityError: The selector does not exist, or a column that it needs is missing.

@@ -16,7 +16,7 @@ from infinity_assets.settings import Foundation
     calls=("judge_complexity", "judge_answer"),
 )
 def deita(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows of highest complexity times quality, without rows close to a higher one."""
+    """The rows of highest complexity times quality. A row whose vector is close to that of a better row is left out."""
     conditions = {
         "no_complexity": pl.col("complexity").is_null(),
         "no_quality": pl.col("quality").is_null(),

@@ -13,7 +13,7 @@ from infinity_assets.settings import Foundation
     settings=("dsir.targets", "dsir.smoothing", "dsir.length", "dsir.top_k"),
 )
 def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """A draw by importance weight towards the domain's benchmarks, by the share of every stratum of length."""
+    """A weighted draw of rows whose prompts resemble their domain's target, with a share for each range of length."""
     keyed = frame.with_columns(drawing.noisy_keys(frame, "selector:dsir", settings.dsir.top_k))
     parts = [part.with_columns(drawing.order(part)) for part in keyed.partition_by("domain")]
     ordered = pl.concat([keyed.clear().with_columns(order=pl.lit(0.0)), *parts])

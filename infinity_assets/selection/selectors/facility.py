@@ -9,7 +9,7 @@ from infinity_assets.selection.vectors import Matrix, to_matrix
 from infinity_assets.settings import Foundation
 
 _REFRESHED = 256
-"""Rows whose bounds are updated together."""
+"""Rows whose upper bounds are updated in one batch."""
 
 
 @selector(
@@ -19,7 +19,7 @@ _REFRESHED = 256
     calls=("answer_in_context", "answer_alone"),
 )
 def facility(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The most representative rows among those of highest IFD: greedy facility location in Euclidean distance."""
+    """The most representative rows among those of highest IFD, by greedy facility location in Euclidean distance."""
     rows = frame.sort("row_id")
     column = ifd_column(settings)
     conditions = {"no_vector": pl.col("vector").is_null(), **ifd_conditions(settings)}
@@ -32,13 +32,13 @@ def facility(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
 def facilities(vectors: Matrix, size: int) -> Places:
     """Pick rows by greedy facility location.
 
-    Each pick maximizes the sum, over all rows, of the similarity to the nearest picked row. Similarity is
-    exp(-distance / width), as in submodlib, which the reference code of Superfiltering calls. Gains only shrink, so an
-    old gain is an upper bound (Minoux's lazy greedy).
+    Each pick maximizes the sum, over all rows, of the similarity to the nearest picked row. Similarity is exp(-distance
+    / width), as in submodlib, which the reference code of Superfiltering calls. The gain of a row never grows from pick
+    to pick, so an earlier gain is an upper bound (Minoux's lazy greedy).
 
     Args:
-        vectors: Shape (rows, width); the earlier row wins ties.
-        size: Rows to pick.
+        vectors: Shape (rows, width). The earlier row wins ties.
+        size: Number of rows to pick.
 
     Returns:
         The indices of the rows, in the order of the picks.

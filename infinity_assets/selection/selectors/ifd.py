@@ -13,13 +13,13 @@ from infinity_assets.settings import Foundation
     calls=("answer_in_context", "answer_alone"),
 )
 def ifd(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows of highest instruction-following difficulty below the bound at which the instruction does not help."""
+    """The rows of highest instruction-following difficulty (IFD) at which the instruction still helps."""
     column = ifd_column(settings)
     return Ranking(frame, [-pl.col(column)], ifd_conditions(settings), [column])
 
 
 def ifd_column(settings: Foundation) -> str:
-    """Return the column of IFD in force."""
+    """Return the name of the IFD column that the settings choose."""
     return "ifd" if settings.selectors.ifd_scale == "loss" else "ifd_perplexity"
 
 

@@ -1,4 +1,4 @@
-"""Selection by labels."""
+"""Selection by number and novelty of labels."""
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ from infinity_assets.settings import Foundation
 
 @selector(source="InsTag, arXiv 2308.07074", needs=("ability",), calls=("tag",))
 def instag(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows with the most labels, in passes; within a pass each row has to add a new label."""
+    """The rows with the most labels, in passes. Within a pass, each row taken has to add a new label."""
     from infinity_assets.selection.kernels import passes
 
     conditions = {"no_labels": pl.col("ability").list.len().fill_null(0) == 0}

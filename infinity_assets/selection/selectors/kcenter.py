@@ -9,9 +9,9 @@ from infinity_assets.selection.vectors import Matrix, to_matrix
 from infinity_assets.settings import Foundation
 
 _BLOCK = 8192
-"""Rows per batch of a comparison."""
+"""Rows per batch of a matrix product."""
 _REFRESHED = 256
-"""Rows whose bounds are updated together."""
+"""Minimum number of rows whose upper bounds are updated in one batch."""
 
 
 @selector(
@@ -20,7 +20,7 @@ _REFRESHED = 256
     settings=("selectors.kcenter_candidates",),
 )
 def kcenter(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The row nearest to the mean, then repeatedly the row furthest from all rows taken."""
+    """The row nearest to the mean vector, then repeatedly the row furthest from all rows taken."""
     rows = frame.sort("row_id")
     rows = rows.with_columns(draw("selector:kcenter", rows["row_id"]))
     unknown = pl.col("vector").is_null()
@@ -33,12 +33,12 @@ def kcenter(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
 def k_centers(vectors: Matrix, size: int) -> Places:
     """Find centres by farthest-first traversal in Euclidean distance.
 
-    Distances to the centres only shrink, so an old distance is an upper bound. Only the rows with the greatest bounds
-    are updated; the furthest of them is the next centre once no bound exceeds its distance. In double precision, every
-    product of half-precision vectors is exact.
+    The distance of a row to the nearest centre never grows, so an earlier distance is an upper bound. Only the rows
+    with the greatest bounds are updated. The furthest of them is the next centre once no other bound exceeds its
+    distance. In double precision, every product of two half-precision numbers is exact.
 
     Args:
-        vectors: Shape (rows, width); the earlier row wins ties.
+        vectors: Shape (rows, width). The earlier row wins ties.
         size: Number of centres.
 
     Returns:

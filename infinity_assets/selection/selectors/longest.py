@@ -1,4 +1,4 @@
-"""Selection by length."""
+"""Selection by length of the answer."""
 
 import polars as pl
 

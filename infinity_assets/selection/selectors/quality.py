@@ -1,4 +1,4 @@
-"""Selection by the judge."""
+"""Selection by the judge's score."""
 
 import polars as pl
 
@@ -12,6 +12,6 @@ from infinity_assets.settings import Foundation
     calls=("judge_answer", "answer_in_context", "answer_alone"),
 )
 def quality(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows that the judge scores highest; ties go to the highest IFD."""
+    """The rows whose answers the judge scores highest. Among equal scores, the higher IFD wins."""
     order = [-pl.col("quality"), -pl.col("ifd")]
     return Ranking(frame, order, {"no_quality": pl.col("quality").is_null()}, ["quality", "ifd"])

@@ -9,5 +9,5 @@ from infinity_assets.settings import Foundation
 
 @selector(source="the baseline")
 def random(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """A draw by row id."""
+    """A random draw, the same in every run."""
     return Ranking(frame.with_columns(draw("selector:random", frame["row_id"])), [pl.col("draw")])

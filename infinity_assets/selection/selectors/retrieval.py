@@ -12,10 +12,10 @@ from infinity_assets.settings import Foundation
     settings=("selectors.retrieval_floor", "items_per_topic"),
 )
 def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows nearest to the benchmarks' items, with a share for every topic of the benchmarks.
+    """The rows nearest to benchmark items, with a share for every topic of the benchmarks.
 
-    The seats go to the topics by the divisors of Sainte-Lague: among any number of rows each topic has its share, as
-    far as it has rows.
+    Rows are ordered by the divisor method of Sainte-Lague: every topic has its share of any number of first rows, as
+    long as it has rows.
     """
     conditions = {
         "no_topic": pl.any_horizontal(pl.col("topic", "topic_share", "proximity").is_null()),

@@ -12,7 +12,7 @@ from infinity_assets.settings import Foundation
     calls=("conversation",),
 )
 def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows of highest reward within their domain and language."""
+    """The rows with the highest rewards, compared within their domain and language."""
     group = ["domain", "language"]
     score = pl.col("reward")
     rows = frame.with_columns(quantile=score.rank("max").over(group) / score.count().over(group))

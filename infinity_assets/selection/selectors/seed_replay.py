@@ -13,6 +13,6 @@ from infinity_assets.settings import Foundation
     settings=("seed_share",),
 )
 def seed_replay(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
-    """The rows that the chat phase takes as seeds."""
+    """The seeds of the chat phase, in random order."""
     drawn = frame.with_columns(draw("selector:seed_replay", frame["row_id"]))
     return Ranking(drawn, [pl.col("draw")], {"no_seed": ~pl.col("is_seed").fill_null(False)})
