@@ -72,7 +72,8 @@ class Weights(Section):
     """Longest text, in tokens."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Data type of the computation. `auto` is the stored type (vLLM turns float32 into bf16), or float32 on an x86 CPU
-    without AVX-512. With `float32` all engines give the same log-probabilities to 1e-3. Not part of the request key."""
+    without AVX512-BF16 and AMX, which emulates bf16. With `float32` all engines give the same log-probabilities to
+    1e-3. Not part of the request key."""
     engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`, or of transformers' `from_pretrained`. Not
     part of the request key."""
