@@ -71,7 +71,10 @@ def duplicates(row: str, limit: int) -> None:
 
 @main.command()
 def funnel() -> None:
-    """Show for each asset rows in, created, out and dropped by reason (latest materialization), and all model calls."""
+    """Show the flow of rows through each asset: rows in, created and out, and rows dropped, with the reasons.
+
+    The numbers of rows are those of the latest materialization; the model calls are those of all materializations.
+    """
     from infinity_assets.catalog.funnel import funnel as lines
     from infinity_assets.report.terminal import funnel_table, open_console
 

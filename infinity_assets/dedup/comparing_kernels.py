@@ -126,14 +126,16 @@ def eliminate(
     first, last, orders, places, sketches, shingles, begins, sizes, answered, threshold, answers_alike, pair_begins,
     partners, scores, winner, score,
 ):  # fmt: skip
-    """Visit the rows of components from the best to the worst. Each survivor eliminates all later rows that are alike.
+    """Eliminate near-duplicates: from the best row to the worst, each survivor eliminates all later rows like it.
 
-    Two rows are alike if they share a key and have similar shingles, or if they are a given pair. The survivors are the
-    lexicographically first maximal independent set of this relation: only the relation and the order decide.
+    Two rows are alike if they share a band key and have similar shingles, or if they are a given pair. The survivors
+    are the lexicographically first maximal independent set of this relation: only the relation and the order decide.
 
     Args:
-        first, last: Range of rows. It consists of whole components, each sorted from its best row to its worst.
-        orders, places: int32, the outputs of `place` by band. Eliminated rows are removed from the buckets.
+        first, last: Range of rows. It consists of whole connected components (rows linked by band keys or given
+            pairs), each sorted from its best row to its worst.
+        orders, places: int32, by band: the buckets (rows that share a key) and each row's index in them, from `place`.
+            Updated: eliminated rows are removed from the buckets.
         sketches, shingles, begins, sizes, answered: Arrays from `sign`. Row i has `sizes[i]` shingles, the first at
             `begins[i]`.
         threshold: Minimum Jaccard similarity.

@@ -37,7 +37,7 @@ class ReprFilter:
     def walk(
         self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], size: int
     ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
-        """Take rows in rank order until there are enough.
+        """Walk down the ranking and take each row that is not too close to a row taken before, until there are enough.
 
         Args:
             row_ids: Ids of the rows, best first.
@@ -46,7 +46,7 @@ class ReprFilter:
             size: Number of rows to take.
 
         Returns:
-            The indices of the rows taken, ascending, and the rows rejected until then, in schema `REJECTED`.
+            The indices of the rows taken, ascending, and the rows passed over as too close, in schema `REJECTED`.
         """
         if self.threshold >= 1:  # no cosine exceeds it
             return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=REJECTED)

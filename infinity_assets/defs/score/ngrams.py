@@ -1,4 +1,4 @@
-"""`ngrams`: counts of the n-grams and lengths of prompts. Grain: a bucket or stratum of a domain or source."""
+"""`ngrams`: counts of prompts' n-grams and lengths, by domain or source. Grain: a hash bucket or stratum of length."""
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset

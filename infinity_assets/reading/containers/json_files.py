@@ -289,7 +289,10 @@ def describe_json(block: Block) -> str:
 
 
 def find_json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
-    """Return, by position, the bytes of the records that are whole list elements in the file."""
+    """Return the bytes of each record by its position; a record that is not an element of the file's list has none.
+
+    An element counts only if it parses to the record's value. If the file is not one list, the result is empty.
+    """
     data = block.data.removeprefix(BOM).strip()
     pieces = dict(enumerate(split_elements(data[1:]), block.first)) if data.startswith(b"[") else {}
     return {
