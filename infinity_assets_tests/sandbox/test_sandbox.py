@@ -27,6 +27,12 @@ CASES = [
     ("def (", "failed", "SyntaxError"),
     ("def f(): return f()\nf()", "failed", "RecursionError"),
     ("import os\nos._exit(0)", "failed", "ended before"),
+    (
+        "import contextlib, os\nfor file in range(3, 64):\n    with contextlib.suppress(OSError):\n"
+        "        os.write(file, b'{\"done\": true}\\n')\nos._exit(0)",
+        "failed",
+        "ended before",
+    ),
     ("raise SystemExit", "failed", "ended before"),
     ("import numpy", "failed", "ModuleNotFoundError"),
     ("x = []\nwhile True: x.append(bytearray(10**7))", "failed", "out of memory"),
