@@ -75,16 +75,16 @@ class InferenceBatch:
             thread.start()
         try:
             while questions := self._wait_for_questions():
-                answers = self._ask_model(questions)
-                with self._turn:
-                    self._waiting = [question for question in self._waiting if question not in questions]
-                for question, answer in zip(questions, answers, strict=True):
+                for question, answer in zip(questions, self._ask_model(questions), strict=True):
                     question.answer.set_result(answer)
+                with self._turn:
+                    self._waiting = [question for question in self._waiting if not question.answer.done()]
         except BaseException as error:
             with self._turn:
                 self._failure = error
                 for question in self._waiting:
-                    question.answer.set_exception(error)
+                    if not question.answer.done():
+                        question.answer.set_exception(error)
             raise
         finally:
             for thread in threads:

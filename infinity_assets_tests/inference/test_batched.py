@@ -1,7 +1,7 @@
 """Concurrent functions get the answers and ledger rows of sequential ones; the engine sees fewer and larger batches."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -124,6 +124,28 @@ def test_an_unavailable_engine_ends_all_members_and_answered_calls_are_in_the_le
     with pytest.raises(EngineUnavailable, match="gone"):
         batch.run([lambda: asking(members[0], [[1], [2]]), lambda: asking(members[1], [[3], [4]])])
     assert [ledger.generations["row_id"].to_list()[:1] for ledger in ledgers] == [["r1"], ["r3"]]
+
+
+def test_an_interrupt_between_two_answers_ends_all_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path), Batches().pool()))
+
+    def answer_one(questions: Sequence[object]) -> Iterator[str]:
+        yield "answered"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "_ask_model", answer_one)
+    ended: list[str] = []
+
+    def member() -> None:
+        try:
+            batch.ask("generate", SPEC, None)
+            ended.append("answered")
+        except KeyboardInterrupt:
+            ended.append("interrupted")
+
+    with pytest.raises(KeyboardInterrupt):
+        batch.run([member, member])
+    assert sorted(ended) == ["answered", "interrupted"]
 
 
 def test_texts_are_embedded_together_and_vectors_go_to_their_callers(tmp_path: Path) -> None:
