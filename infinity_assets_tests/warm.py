@@ -3,6 +3,7 @@
 import atexit
 import os
 
+import dagster._cli
 import dagster._core.storage.event_log.sqlite  # noqa: F401
 import sentence_transformers  # noqa: F401
 import sklearn.neighbors  # noqa: F401

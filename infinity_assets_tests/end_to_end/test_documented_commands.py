@@ -1,22 +1,14 @@
 """Every command of README.md and docs/, run on a copy of a finished project: page by page, in the order of the page."""
 
 import json
-import multiprocessing
-import os
 import shutil
-import time
-import traceback
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import polars as pl
 import pytest
 import zstandard
-from click.testing import CliRunner
-from dagster._cli import cli as dagster_cli
 
-from infinity_assets.cli import main
 from infinity_assets.defs.registry import find
 from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets_tests import forks
@@ -95,6 +87,12 @@ def test_the_glossary_defines_every_reason_in_the_lake(project: Project) -> None
     assert sorted(found - set(GLOSSARY) - set(SELECTORS)) == []
 
 
+@pytest.fixture(scope="module")
+def values(project: Project) -> dict[str, str]:
+    """The values of `EXAMPLES` in the project."""
+    return {word: str(project.sql(query).item()) for word, query in EXAMPLES.items()}
+
+
 @pytest.fixture
 def copy(project: Project, tmp_path: Path) -> Path:
     """A folder with a copy of the project, and a home folder with the datasets of the pages."""
@@ -129,8 +127,7 @@ def copy(project: Project, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", [name for name, found in RUN.items() if found])
-def test_the_commands_of_a_page_succeed(project: Project, copy: Path, page: str) -> None:
-    values = {word: str(project.sql(query).item()) for word, query in EXAMPLES.items()}
+def test_the_commands_of_a_page_succeed(project: Project, values: dict[str, str], copy: Path, page: str) -> None:
     environment = {
         **{name: value for name, value in project.environment().items() if name != "INFINITY_SETTINGS"},
         "INFINITY_DATA": str(copy / "data"),
@@ -138,33 +135,7 @@ def test_the_commands_of_a_page_succeed(project: Project, copy: Path, page: str)
         "PWD": str(copy),
     }
     results = copy / "results.json"
-    process = multiprocessing.get_context("forkserver").Process(
-        target=run_all, args=(RUN[page], values, copy, environment, results)
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INFINITY_SHARDS", forks.SHARDS)
-        process.start()
-    process.join()
+    forks.start_commands(RUN[page], values, copy, environment, results).join()
     for line, code, seconds, output in (outcomes := json.loads(results.read_text(encoding="utf-8"))):
         print(f"{line}\nstatus {code}, {seconds:.1f} s\n{output}")
     assert [line for line, code, *_ in outcomes if code] == []
-
-
-def run_all(
-    found: list[Command], values: Mapping[str, str], folder: Path, environment: Mapping[str, str], results: Path
-) -> None:
-    """Run commands in this process, one after the other, and write lines, statuses, seconds and outputs."""
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    outcomes = []
-    for command in found:
-        began = time.monotonic()
-        words = [os.path.expanduser(values.get(word, word)) for word in command.words]
-        variables = {name: os.path.expandvars(value) for name, value in command.variables}
-        result = CliRunner().invoke(main if words[0] == "infinity" else dagster_cli, words[1:], env=variables)
-        if command.output:
-            Path(command.output).write_bytes(result.stdout_bytes)
-        trace = "".join(traceback.format_exception(result.exception)) if result.exception else ""
-        outcomes.append((command.line, result.exit_code, time.monotonic() - began, result.output + trace))
-    results.write_text(json.dumps(outcomes), encoding="utf-8")
