@@ -19,12 +19,13 @@ from infinity_assets_tests.project import PROJECT, ROLES
 pytestmark = pytest.mark.engine
 
 SMALL = {
+    "SHARDS": "2",  # the other two stay empty
     "SCORING__MAX_ROWS": "16",
     "FROM_TEXT__MAX_TEXTS": "1",
-    "FROM_TEXT__MAX_NEW_TOKENS": "120",
+    "FROM_TEXT__MAX_NEW_TOKENS": "48",
     "CHAT__SEEDS__MAX_SEEDS": "14",
-    "CHAT__EVOLUTION__SAMPLING__MAX_TOKENS": "96",
-    "CHAT__ANSWERING__SAMPLING__MAX_TOKENS": "128",
+    "CHAT__EVOLUTION__SAMPLING__MAX_TOKENS": "64",
+    "CHAT__ANSWERING__SAMPLING__MAX_TOKENS": "96",
     "CHAT__CONVERSATIONS__SHARE": "0.5",
     "CHAT__CONVERSATIONS__USER_SAMPLING__MAX_TOKENS": "32",
     "CHAT__DIAGNOSIS__DEFICIENCY_SAMPLING__MAX_TOKENS": "16",
