@@ -39,6 +39,7 @@ _TABLES = {
     "annotations": schema.ANNOTATIONS,
     "quarantine": schema.QUARANTINE,
     "files": schema.FILES,
+    "keys": schema.KEYS,
 }
 """Columns of the ledger tables that hold only the latest materialization, by table."""
 
@@ -67,6 +68,7 @@ class Outcome:
     annotations: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ANNOTATIONS))
     quarantine: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.QUARANTINE))
     files: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.FILES))
+    keys: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.KEYS))
     generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
     artefacts: Sequence[Path] = ()
     """Files that the step wrote into the data folder outside the lake, such as those of a release."""

@@ -1,6 +1,7 @@
 """Warnings about sources that lost a large fraction of their records when they were read."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -33,10 +34,22 @@ def misread_sources(data: Path, share: float) -> pl.DataFrame:
         ).pl()
 
 
-def describe_misread(sources: pl.DataFrame) -> list[str]:
-    """Return a sentence per line of the result of `misread_sources`."""
-    return [
-        f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped ({line['reason']}); "
+def describe_misread(sources: pl.DataFrame, advise: Callable[[str], str] = lambda source: "") -> list[str]:
+    """Return a sentence per line of the result of `misread_sources`, after one about all of them if there are several.
+
+    Args:
+        sources: The result of `misread_sources`.
+        advise: Returns lines of advice on a source, or an empty text. They follow the sentence about the source.
+    """
+    total = []
+    if sources.height > 1:
+        dropped, records = (int(sources[name].sum()) for name in ("dropped", "records"))
+        share = dropped / records
+        total = [f"{dropped:,} of {records:,} records of {sources.height} sources were dropped ({share:.0%}):"]
+    return total + [
+        f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped "
+        f"({line['dropped'] / line['records']:.0%}, {line['reason']}); "
         f"look at it with `infinity sources preview {shlex.quote(line['source'])}`"
+        + "".join(f"\n    {text}" for text in advise(line["source"]).splitlines())
         for line in sources.iter_rows(named=True)
     ]

@@ -16,7 +16,16 @@ def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
 
 
 def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
-    """Return the dropped and repaired records of a file: position, verdict, reason, bytes (size of the record)."""
+    """Return the dropped and repaired records of a file: position, verdict, reason, bytes (size of the record).
+
+    Raises:
+        InfinityError: The source has no such file.
+    """
+    files = _table("files", lake, source).select("file").collect()["file"]
+    if file not in files:
+        raise InfinityError(
+            f"{source} has no file {file} with records; `infinity sources raw {source}` lists files with faults."
+        )
     raw, decisions = (
         _table(table, lake, source).filter(pl.col("file") == file) for table in ("quarantine", "decisions")
     )

@@ -30,6 +30,10 @@ select source, file, position, raw, asset, partition from read_parquet('{root}/q
 create or replace view files as
 select source, file, records, rows, repaired, dropped, asset, partition from read_parquet('{root}/files/*/*.parquet');
 
+create or replace view keys as
+select source, layout, path, records, read, chars, chars_read, running_text, estimated, example, asset, partition
+from read_parquet('{root}/keys/*/*.parquet');
+
 -- Model calls of every materialization, past ones included. A call was made if it is not cached.
 create or replace view generations as
 select request_key, row_id, asset, partition, run_id, kind, model, prompt, prompt_tokens, completion_tokens,

@@ -87,8 +87,8 @@ def funnel() -> None:
 def sql(query: str, as_json: bool) -> None:
     """Query the metadata and the rows with SQL (DuckDB).
 
-    The views are materializations, decisions, edges, origins, annotations, quarantine, files, generations, and one per
-    asset, of the asset's name.
+    The views are materializations, decisions, edges, origins, annotations, quarantine, files, keys, generations, and one
+    per asset, of the asset's name.
     """
     import duckdb
     import polars as pl

@@ -90,13 +90,18 @@ def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Itera
     """Yield, per partition, the conversations (only those of `sources`, if there are any) and the number of all rows.
 
     Raises:
-        InfinityError: The asset is not materialized, or its rows are not conversations.
+        InfinityError: The asset is not materialized, its rows are not conversations, or none is of one of `sources`.
     """
     import polars as pl
 
     columns = lake.scan(asset).collect_schema().names()
     if not {"messages", "kind", "source"} <= set(columns):
         raise InfinityError(f"`{asset}` holds no conversations: its columns are {', '.join(columns)}.")
+    known = lake.scan(asset).select(pl.col("source").unique()).collect(engine="streaming")["source"] if sources else ()
+    if unknown := sorted(set(sources) - set(known)):
+        raise InfinityError(
+            f"`{asset}` has no row of {', '.join(unknown)}; it has rows of {', '.join(sorted(known)) or 'no source'}."
+        )
     for partition in lake.partitions(asset):
         rows = lake.scan(asset, partition)
         selected = rows.filter(pl.col("kind") == "conversation")

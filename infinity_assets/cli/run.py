@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def run(
     from infinity_assets.inference.budget import parse
     from infinity_assets.reading.hub import pending_folders
     from infinity_assets.reading.pool import Pool
+    from infinity_assets.reading.sources import find_ignored
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console, say
     from infinity_assets.runs.runner import Runner
     from infinity_assets.settings import Settings
@@ -74,17 +76,19 @@ def run(
     pool = Pool.load(data)
     if sources or only is not None:
         root = sources.absolute() if sources else pool.sources
-        names = tuple(name.strip() for name in only.split(",")) if only else ()
-        pool = pool.model_copy(update={"sources": root, "only": names})
+        pool = pool.model_copy(update={"sources": root}).select(only or "")
     if benchmarks:
         pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
     for folder in pending_folders(pool.sources):
         if not pool.only or folder.name in pool.only:
             fetch_files(folder)
     folders = pool.source_folders()
+    ignored = {} if pool.only else find_ignored(pool.sources)
+    passed_over = "; ".join(f"{name} ({why})" for name, why in ignored.items())
     if not folders:
         raise InfinityError(
             f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one."
+            + (f" No source: {passed_over}" if ignored else "")
         )
     pool.save(data)
     selection = f" (only {', '.join(pool.only)})" if pool.only else ""
@@ -93,6 +97,8 @@ def run(
         f"{len(folders)} sources in {pool.sources}{selection}, "
         f"{len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
     )
+    if ignored:
+        say(console, f"Not read, because they are no sources: {passed_over}", "yellow")
     # If vLLM is loaded, DuckDB's bindings report leaks on stderr when the interpreter ends, after all other output.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
@@ -101,7 +107,9 @@ def run(
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))
-    for sentence in _warnings(Lake(data), pool.benchmark_folders()):
+    if ignored:
+        say(console, f"Not read, because they are no sources: {passed_over}", "yellow")
+    for sentence in _warnings(Lake(data), folders, pool.benchmark_folders()):
         say(console, sentence, "yellow")
     if faults:
         for fault in faults:
@@ -125,15 +133,18 @@ def run(
     )
 
 
-def _warnings(lake: "Lake", benchmarks: Iterable[str]) -> Iterator[str]:
+def _warnings(lake: "Lake", sources: Iterable[str], benchmarks: Iterable[str]) -> Iterator[str]:
     """Yield a sentence about each problem that did not stop the run."""
     from infinity_assets.catalog.failed_calls import describe_failed_calls
     from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
+    from infinity_assets.catalog.reading_report import describe_reading
     from infinity_assets.decontamination.report import describe_flagged
+    from infinity_assets.report.unknown_layouts import first_advice
     from infinity_assets.settings import Settings
 
     settings = Settings()
-    yield from describe_misread(misread_sources(lake.data, settings.ingest.warn_dropped))
+    yield from describe_reading(lake.data, sources)
+    yield from describe_misread(misread_sources(lake.data, settings.ingest.warn_dropped), partial(first_advice, lake))
     yield from describe_failed_calls(lake.data, settings.calls.warn_failed)
     if lake.manifest("contamination"):
         yield from describe_flagged(lake.scan("contamination").collect())

@@ -33,7 +33,7 @@ def sources() -> None:
 
 
 @sources.command()
-@click.argument("what", metavar="PATH|hf://datasets/OWNER/NAME[@REVISION]")
+@click.argument("what", metavar="PATH|hf://datasets/OWNER/NAME[@REVISION][/PATH]")
 @click.option("--name", help="Name of the source. Default: the name of the folder, file or dataset.")
 @click.option("--licence", help="SPDX id, for example CC-BY-4.0. Default for the Hub: from the dataset card.")
 @click.option("--domain", type=click.Choice(DOMAINS), help="Domain of all rows. Default: determined per row.")
@@ -53,12 +53,14 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     infinity sources add faq.jsonl --licence CC0-1.0 --language en
     infinity sources add hf://datasets/openai/gsm8k --config main --split train
     infinity sources add hf://datasets/owner/name@v1.0 --name name_v1
+    infinity sources add https://huggingface.co/datasets/owner/name/tree/main/algebra
 
     A folder is linked, so files that you add to it later belong to the source. With --licence, --domain, --language or
     --layout, the source is a new folder with its own source.yaml and links to the present files; your folder is not
     changed.
 
-    From the Hub, only the files of the configuration and the split are downloaded. The commit, the license and the
+    From the Hub, only the files of the configuration and the split are downloaded, or of a folder or file if the
+    address names one. The URL of a dataset's page works, too. The commit, the license and the
     languages are written to source.yaml. After an interruption, run the command again: complete files are kept. A gated
     dataset needs a token in HF_TOKEN.
     """
@@ -69,7 +71,7 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     fields: dict[str, object] = {key: value for key, value in options.items() if value is not None}
     if "licence" in fields:
         fields["licence"] = licences.spdx(str(fields["licence"])) or fields["licence"]
-    if not hub.is_hub(what):
+    if not hub.is_hub(what) and (Path(what).exists() or not hub.is_page(what)):
         if config or split:
             raise InfinityError("--config and --split are for datasets of the Hub, hf://datasets/OWNER/NAME.")
         if not Path(what).exists():
@@ -84,7 +86,7 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     folder = root / (name or at.repo.split("/")[1])
     folders.check_new(root, folder.name)
     folders.check_layout(fields)
-    plan = hub.resolve(at.repo, at.revision, config, split)
+    plan = hub.resolve(at.repo, at.revision, config or at.config, split or at.split, at.path)
     if _run_with_progress(folder.name, lambda progress: hub.add(folder, plan, at.url, fields, progress)):
         click.echo(_described(folder, plan))
     else:

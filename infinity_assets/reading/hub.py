@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, cast
+from urllib.parse import unquote
 
 import yaml
 
@@ -40,6 +41,8 @@ WORK = ".hub"
 
 _CONNECTIONS = 8
 _REQUEST_SECONDS = 30
+_PAGE = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/")
+_VIEWER = re.compile(r"(.*/datasets/[^/]+/[^/]+)/viewer(?:/([^/?#]+))?(?:/([^/?#]+))?(?:[/?#].*)?$")
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 _NOT_ROWS = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
@@ -62,17 +65,23 @@ class HubError(InfinityError):
 
 
 class Address(NamedTuple):
-    """The dataset that a URL names, and its revision if the URL has one."""
+    """The dataset that a URL names, and the part of it if the URL names one."""
 
     repo: str
     """`owner/name`."""
     revision: str | None
+    path: str | None = None
+    """A file or folder of the dataset."""
+    config: str | None = None
+    split: str | None = None
 
     @property
     def url(self) -> str:
         """The address as a URL. A commit is left out, because `source.yaml` has it under `revision`."""
-        follow = f"@{self.revision}" if self.revision and not _SHA.fullmatch(self.revision) else ""
-        return f"{SCHEME}datasets/{self.repo}{follow}"
+        from huggingface_hub import HfUri
+
+        follow = None if self.revision and _SHA.fullmatch(self.revision) else self.revision
+        return HfUri(type="dataset", id=self.repo, revision=follow, path_in_repo=self.path or "").to_uri()
 
 
 class File(NamedTuple):
@@ -125,8 +134,15 @@ def is_hub(url: str | None) -> bool:
     return bool(url and url.startswith(SCHEME))
 
 
+def is_page(url: str) -> bool:
+    """Return whether a URL is that of a page of the Hub, as a browser shows it, with or without `https://`."""
+    return bool(_PAGE.match(url)) or url.startswith(f"{_endpoint()}/")
+
+
 def parse_address(url: str) -> Address:
-    """Parse `hf://datasets/owner/name` or `hf://datasets/owner/name@revision`.
+    """Parse `hf://datasets/owner/name[@revision][/path]`, or the URL of a page about a dataset, a folder or a file.
+
+    A page of the viewer names a configuration and a split. The page of a README means the dataset.
 
     Raises:
         HubError: The URL has another form.
@@ -134,23 +150,38 @@ def parse_address(url: str) -> Address:
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.errors import HfUriError
 
+    viewed = _VIEWER.match(url)
+    dataset, config, split = viewed.groups() if viewed else (url, None, None)
     try:
-        uri = parse_hf_uri(url)
+        uri = parse_hf_uri(dataset, _endpoint())
     except HfUriError:
         uri = None
-    if uri is None or uri.type != "dataset" or uri.path_in_repo:
-        form = "it must read hf://datasets/owner/name or hf://datasets/owner/name@revision"
+    if uri is None or uri.type != "dataset":
+        form = "it must read hf://datasets/owner/name, with @revision and /path if needed, or be the URL of its page"
         raise HubError(f"{url} is not the address of a dataset: {form}.")
-    return Address(uri.id, uri.revision)
+    path = "" if PurePosixPath(uri.path_in_repo).name.lower() == "readme.md" else uri.path_in_repo.strip("/")
+    revision = None if uri.revision == "main" and not is_hub(url) else uri.revision
+    return Address(uri.id, revision, path or None, config and unquote(config), split and unquote(split))
 
 
-def resolve(repo: str, revision: str | None = None, config: str | None = None, split: str | None = None) -> Plan:
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def resolve(
+    repo: str,
+    revision: str | None = None,
+    config: str | None = None,
+    split: str | None = None,
+    path: str | None = None,
+) -> Plan:
     """Ask the Hub for the files of a configuration and a split at the current commit of a revision (default: `main`).
 
-    `config` defaults to the default or only configuration, `split` to `train` or the only split.
+    `config` defaults to the default or only configuration, `split` to `train` or the only split. With `path`, a file or
+    folder of the dataset, its names alone tell the splits.
 
     Raises:
-        HubError: The Hub is not available, it does not have this dataset, revision, configuration or split, or
+        HubError: The Hub is not available, it does not have this dataset, revision, configuration, split or path, or
             the dataset has several configurations or splits and no default.
     """
     from huggingface_hub.hf_api import RepoFile
@@ -166,7 +197,13 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
             if isinstance(entry, RepoFile)
         }
     card = info.card_data.to_dict() if info.card_data else {}
-    config, patterns = _find_configuration(repo, card, config, files)
+    if path is None:
+        config, patterns = _find_configuration(repo, card, config, files)
+    else:
+        config, patterns = config or DEFAULT, {}
+        files = {name: file for name, file in files.items() if name == path or name.startswith(f"{path}/")}
+        if not files:
+            raise HubError(f"{repo} has no file or folder {path} at revision {revision or 'main'}.")
     splits = _find_splits(patterns, files)
     if not splits:
         converted = f"{SCHEME}datasets/{repo}@refs/convert/parquet"
@@ -265,7 +302,7 @@ def update(folder: Path, revision: str | None = None, progress: Progress | None 
 def _move_to(source: Source, revision: str | None, progress: Progress | None) -> Plan | None:
     """Pin a source to the commit of a revision and download missing files. Returns `None` if nothing changed."""
     at = parse_address(source.url or "")
-    plan = resolve(at.repo, revision or at.revision, source.config, source.split)
+    plan = resolve(at.repo, revision or at.revision, source.config, source.split, at.path)
     if plan.commit == source.revision and not is_pending(source.path):
         return None
     _pin(source.path, plan, source)
@@ -397,8 +434,9 @@ def _facts_of_card(card: dict) -> dict[str, object]:
 def _check_same_source(folder: Path, plan: Plan, url: str) -> None:
     """Raise `HubError` if an existing folder holds another source or another commit than the plan."""
     source = load_source(folder)
-    wanted = (plan.repo, plan.config, plan.split)
-    if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != wanted:
+    wanted = (plan.repo, parse_address(url).path, plan.config, plan.split)
+    at = parse_address(source.url) if source.url and is_hub(source.url) else None
+    if at is None or (at.repo, at.path, source.config or DEFAULT, source.split) != wanted:
         raise HubError(
             f"There is already a source {folder.name} with other content: give this one another name with --name."
         )

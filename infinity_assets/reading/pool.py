@@ -27,6 +27,22 @@ class Pool(BaseModel):
     only: tuple[str, ...] = ()
     """Names of the sources to use; empty for all."""
 
+    def select(self, names: str) -> "Pool":
+        """Return the pool with only the sources that `names` lists, separated by commas; blank for all.
+
+        The name of a source may hold commas itself. If a list can be read in two ways, the longer name counts.
+        """
+        known = {folder.name for folder in find_sources(self.sources)}
+        parts = names.split(",")
+        only = []
+        while parts:
+            joined = (",".join(parts[:size]).strip() for size in range(len(parts), 0, -1))
+            name = next((name for name in joined if name in known), parts[0].strip())
+            del parts[: max(name.count(",") + 1, 1)]
+            only.append(name)
+        wanted = tuple(filter(None, only))
+        return self.model_copy(update={"only": wanted or ((names,) if names.strip() else ())})
+
     @classmethod
     def load(cls, data: Path) -> "Pool":
         """Load the pool of a data folder, or the default pool if none was saved."""

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import polars as pl
 import yaml
@@ -17,12 +17,13 @@ import yaml
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import Block, Record, as_json, blocks_of
 from infinity_assets.reading.containers.base import BLOCK
-from infinity_assets.reading.layouts import Parsed, layout_of, parse
+from infinity_assets.reading.layouts import Parsed, layout_of, parse, parse_named
 from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.reading.reader import EVIDENCE_CHARS, Complete
 from infinity_assets.reading.sources import File, Source
 from infinity_assets.reading.streams import DAMAGE, MEMBER, Opened, compression_of, open_files, plain_suffix
 from infinity_assets.reading.suggest import TEMPLATE, shape, suggest_lines
+from infinity_assets.reading.unread import Account, combine, find_unread
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Message, Rejected
 from infinity_assets.rows.ids import row_id
@@ -138,6 +139,8 @@ class Preview:
     """Records in no known layout, the most frequent first."""
     dropped: list[Dropped]
     """Dropped records, the most frequent reason first."""
+    unread: list[dict[str, Any]]
+    """Keys of the records read whose values reached no row, as lines of `find_unread`."""
 
     @property
     def records(self) -> int:
@@ -198,6 +201,7 @@ def preview(
         examples=_complete_examples(source, seen.examples(), complete),
         unknown=seen.unknown(),
         dropped=sorted(seen.dropped.values(), key=lambda one: (-one.records, one.reason)),
+        unread=find_unread(combine(seen.account.table(source.name).lazy())).collect().to_dicts(),
     )
 
 
@@ -301,6 +305,7 @@ class _Collector:
         self._limits = limits
         self._wanted = rows
         self._members = members
+        self.account = Account(lambda record: parse(mapping(record), source.layout))
         self.files: list[FileSeen] = []
         self.more_in: list[str] = []
         self.left_out: dict[str, str] = {}
@@ -384,11 +389,14 @@ class _Collector:
         for record in block.records():
             if self._limits.records is not None and file.records >= self._limits.records:
                 return False
-            mapped = None if record.error else self._mapping(record.value)
-            outcomes = [Rejected(record.error, record.message)] if record.error else parse(mapped, self._source.layout)
-            layout = None if record.error else layout_of(mapped, self._source.layout)
+            layout, outcomes = (
+                (None, [Rejected(record.error, record.message)])
+                if record.error
+                else parse_named(self._mapping(record.value), self._source.layout)
+            )
             if layout:
                 file.layouts[layout] += 1
+                self.account.add(layout, record.value, outcomes, self._mapping.annotations_of(record.value))
             for outcome in outcomes:
                 file.records += 1
                 if isinstance(outcome, Rejected):

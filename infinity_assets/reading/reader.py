@@ -24,9 +24,10 @@ import pyarrow as pa
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import Block, Record, as_json, read_blocks
 from infinity_assets.reading.containers.base import BLOCK
-from infinity_assets.reading.layouts import parse
+from infinity_assets.reading.layouts import parse, parse_named
 from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.reading.sources import Source
+from infinity_assets.reading.unread import PARTS, Account, combine
 from infinity_assets.rows import schema
 from infinity_assets.rows.frames import conform
 from infinity_assets.rows.grammar import Rejected
@@ -47,6 +48,7 @@ TABLES: dict[str, pl.Schema] = {
     "annotations": schema.ANNOTATIONS,
     "quarantine": schema.QUARANTINE,
     "files": schema.FILES,
+    "keys": schema.KEYS,
 }
 """The tables that reading a source makes, and their schemas."""
 
@@ -67,6 +69,7 @@ class Reading(NamedTuple):
     annotations: pl.LazyFrame
     quarantine: pl.LazyFrame
     files: pl.LazyFrame
+    keys: pl.LazyFrame
     records: int
 
 
@@ -94,7 +97,7 @@ def read_source(
     )
     records = sum(results)
     tables = {}
-    for name, columns in TABLES.items():
+    for name, columns in (TABLES | {"keys": PARTS}).items():
         parts = sorted(scratch.glob(f"{name}-*.parquet"))
         tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
     # A file that was read in several units has one row per unit.
@@ -102,6 +105,7 @@ def read_source(
     tables["files"] = (
         tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
     )
+    tables["keys"] = combine(tables["keys"])
     return Reading(**tables, records=records)
 
 
@@ -205,7 +209,8 @@ def _end_with_parent() -> None:
 class _Tables:
     """The contents of the tables of one unit of work."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account) -> None:
+        self.account = account
         self.roles: list[str] = []
         self.contents: list[str] = []
         self.ends = [0]
@@ -222,10 +227,11 @@ class _Tables:
 
 def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
     """Read the blocks of a unit, write its tables and return the number of records."""
-    tables = _Tables()
+    layout = plan.source.layout
     mapping = FieldMapping(plan.source.fields, plan.source.keep)
+    tables = _Tables(Account(lambda record: parse(mapping(record), layout), number))
     for block in unit:
-        _read_block(block, plan.source.layout, mapping, tables)
+        _read_block(block, layout, mapping, tables)
     for name, table in _frames(plan, tables).items():
         if table.height:
             table.write_parquet(plan.scratch / f"{name}-{number:06}.parquet", compression="lz4")
@@ -238,8 +244,14 @@ def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables:
     flagged: list[tuple[Record, int | None, str, str | None]] = []
     """For each dropped or repaired record: the record, index of its row or `None`, reason, message."""
     for record in block.records():
-        outcomes = [Rejected(record.error, record.message)] if record.error else parse(mapping(record.value), layout)
+        name, outcomes = (
+            (None, [Rejected(record.error, record.message)])
+            if record.error
+            else parse_named(mapping(record.value), layout)
+        )
         annotations = mapping.annotations_of(record.value) if mapping.keeps else {}
+        if name:
+            tables.account.add(name, record.value, outcomes, annotations)
         for outcome in outcomes:
             records += 1
             if isinstance(outcome, Rejected):
@@ -248,8 +260,8 @@ def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables:
             row = len(tables.kinds)
             if record.repair or outcome.repair:
                 flagged.append((record, row, "+".join(filter(None, (record.repair, outcome.repair))), None))
-            for name, value in {**(outcome.kept or {}), **annotations}.items():
-                tables.kept.append((row, block.file, record.position, name, as_json(value).decode(errors="replace")))
+            for label, value in {**(outcome.kept or {}), **annotations}.items():
+                tables.kept.append((row, block.file, record.position, label, as_json(value).decode(errors="replace")))
             for message in outcome.messages:
                 tables.roles.append(message["role"])
                 tables.contents.append(message["content"])
@@ -300,6 +312,7 @@ def _frames(plan: _Plan, tables: _Tables) -> dict[str, pl.DataFrame]:
         "annotations": _table("annotations", [(ids[row], name, *rest) for row, *rest in tables.kept]),
         "quarantine": _table("quarantine", [(name, *rest) for rest in tables.raw]),
         "files": _table("files", [(name, *rest) for rest in tables.files]),
+        "keys": tables.account.table(name),
     }
 
 

@@ -228,6 +228,21 @@ def find_sources(root: Path) -> list[Path]:
     return [path for path in folders if not path.name.startswith(".") and _is_source(path)]
 
 
+def find_ignored(root: Path) -> dict[str, str]:
+    """Return the folders (`name/`) and the data files in `root` that are no source, with the reason why not.
+
+    Hidden folders, and files that hold no data by their name, are left out.
+    """
+    ignored = {}
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if path.is_dir() and not _is_shut(path.name) and not _is_source(path):
+            suffixes = sorted({plain_suffix(PurePosixPath(file.name)) or "no suffix" for file in _files(path)})
+            ignored[f"{path.name}/"] = f"no data in files of {', '.join(suffixes)}" if suffixes else "no files"
+        elif path.is_file() and is_data(path.name):
+            ignored[path.name] = "a file: move it into a folder, whose name becomes the name of the source"
+    return ignored
+
+
 def _is_source(folder: Path) -> bool:
     return any(file.name == SOURCE_FILE or is_data(file.name) for file in _files(folder))
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -18,6 +19,9 @@ _LONGEST_TEXT = 600
 
 _ONE_BY_ONE = 12
 """Maximum number of files to list one by one. If there are more, similar files share a line."""
+
+_UNREAD = 20
+"""Maximum number of unread keys to list."""
 
 _LISTED = 8
 """Maximum number of skipped files per reason, shapes of records, and annotations of a row to list."""
@@ -39,6 +43,8 @@ def show(preview: Preview, console: Console) -> None:
     _left_out(preview.left_out, console)
     for example in preview.examples:
         console.print(_example(example))
+    if preview.unread:
+        console.print(_unread(preview.unread))
     fitting = preview.rows > 0
     for unknown in preview.unknown:
         _unknown(unknown, fitting, console)
@@ -168,6 +174,22 @@ def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
             "Such lines apply to every record of a source, but others fit without them: make these files a source of",
         )
         _say(console, f"their own, with `include: {globs}` and these lines, and `exclude` them here.")
+
+
+def _unread(keys: list[dict[str, Any]]) -> Table:
+    """Return a table of the keys that reached no row; running text is marked."""
+    title = "Unread keys: values of records that reached neither their rows nor annotations"
+    shown = _open_table("key", "layout", ">records", ">read", ">characters", ">unread", "example", title=title)
+    for key in keys[:_UNREAD]:
+        about = "about " if key["estimated"] else ""
+        cells = (
+            key["path"], key["layout"], f"{about}{key['records']:,}", f"{key['read']:,}", f"{key['chars']:,}",
+            f"{key['share']:.0%}", _shortened(key["example"] or "", 120),
+        )  # fmt: skip
+        shown.add_row(*(Text(_plain(cell), style="yellow" if key["running_text"] else "") for cell in cells))
+    if len(keys) > _UNREAD:
+        shown.add_row(f"{len(keys) - _UNREAD:,} more")
+    return shown
 
 
 def _listed(files: list[str]) -> str:

@@ -1,11 +1,15 @@
-"""Records of unknown layout, for the page of `raw_pool`, with `source.yaml` lines that map them to a known layout."""
+"""Records of unknown layout, with `source.yaml` lines that map them to a known layout.
+
+The page of `raw_pool` and the end of a run show them.
+"""
 
 import shlex
 
 import orjson
 import polars as pl
 
-from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, merge_unknown
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, Unknown, merge_unknown
 from infinity_assets.report.charts import table
 
 _SHAPES = 5
@@ -22,13 +26,38 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
         decisions: The decisions on its records, of schema `schema.DECISIONS`.
         quarantine: The bytes of its dropped records, of schema `schema.QUARANTINE`; some of each shape are read.
     """
+    counted, advice = _find_unknown(decisions, quarantine)
+    if counted.is_empty():
+        return ""
+    parts = [table(counted, rows=_SHAPES)]
+    for unknown in advice:
+        effect = f"make {unknown.fit} of {unknown.tried} tried fit" if unknown.fit else "are a form to fill in"
+        parts.append(
+            f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {effect}:"
+            f"\n\n```yaml\n{unknown.lines}\n```"
+        )
+    return "\n\n".join([*parts, f"Try lines without writing them: `infinity sources preview {shlex.quote(source)}`."])
+
+
+def first_advice(lake: Lake, source: str) -> str:
+    """Return `source.yaml` lines that make most records of unknown layout of a source fit; empty if there are none."""
+    decisions, quarantine = (lake.ledger_table(name, "raw_pool", source) for name in ("decisions", "quarantine"))
+    fitting = [unknown for unknown in _find_unknown(decisions, quarantine)[1] if unknown.fit]
+    if not fitting:
+        return ""
+    best = max(fitting, key=lambda unknown: sum(unknown.shapes.values()))
+    return f"# {best.fit} of {best.tried} records tried fit with these lines in source.yaml:\n{best.lines}"
+
+
+def _find_unknown(decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> tuple[pl.DataFrame, list[Unknown]]:
+    """Return the shapes of records of unknown layout with their counts, and the lines suggested for some of them."""
     unknown_records = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(
         *_AT, pl.col("detail").str.json_path_match("$.error").alias("shape")
     )
     counts = unknown_records.group_by("shape").agg(pl.len().alias("records"), pl.col("file").min().alias("first file"))
     counted = counts.sort(pl.col("records") * -1, "shape").collect(engine="streaming")
     if counted.is_empty():
-        return ""
+        return counted, []
     # Only the first records of each shape are joined, a few hundred in all, so the join is small for every source.
     samples = pl.concat(
         [unknown_records.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
@@ -41,11 +70,4 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
         except orjson.JSONDecodeError:
             continue
     counts_of = dict(counted.select("shape", "records").iter_rows())
-    parts = [table(counted, rows=_SHAPES)]
-    for unknown in merge_unknown([(shape, counts_of[shape], sample) for shape, sample in values.items() if sample]):
-        effect = f"make {unknown.fit} of {unknown.tried} tried fit" if unknown.fit else "are a form to fill in"
-        parts.append(
-            f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {effect}:"
-            f"\n\n```yaml\n{unknown.lines}\n```"
-        )
-    return "\n\n".join([*parts, f"Try lines without writing them: `infinity sources preview {shlex.quote(source)}`."])
+    return counted, merge_unknown([(shape, counts_of[shape], sample) for shape, sample in values.items() if sample])

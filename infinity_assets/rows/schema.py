@@ -43,6 +43,20 @@ FILES = pl.Schema({**_texts("source", "file"), **dict.fromkeys(("records", "rows
 """Counts for a file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file
 in an archive is `archive!path`."""
 
+KEYS = pl.Schema(
+    {
+        **_texts("source", "layout", "path"),
+        **dict.fromkeys(("records", "read", "chars", "chars_read"), pl.Int64),
+        **dict.fromkeys(("running_text", "estimated"), pl.Boolean),
+        "example": pl.String,
+    }
+)
+"""Values of a source's records that became rows, by layout and path (`conversations[].value`): the number of `records`
+with such a value, and of those whose value was `read`: it reached the row, an annotation, or decided how the record is
+read. `chars` are the characters of its texts, `chars_read` those that reached a row or an annotation. `running_text` is
+true if the texts consist of several words. Counts of values inside lists and objects may be `estimated` from a sample.
+`example` is the beginning of a value that was not read."""
+
 ORIGINS = pl.Schema({"row_id": pl.String, **_PLACE, "licence": pl.String})
 """One record of a file and the row that it became. It is kept even if the row is later dropped as a duplicate."""
 

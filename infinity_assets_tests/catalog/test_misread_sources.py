@@ -34,9 +34,12 @@ def test_sources_above_the_share_are_named_the_worst_first(tmp_path: Path) -> No
     commit(lake, "at the share", 100, {"empty_turn": 5})
     commit(lake, "poor", 100, {"empty_turn": 2, "unknown_layout": 3, "unknown_role": 1})
     commit(lake, "poorest", 2000, {"unknown_layout": 500, "empty_turn": 500})
-    assert describe_misread(misread_sources(tmp_path, 0.05)) == [
-        "poorest: 1,000 of 2,000 records dropped (unknown_layout); look at it with `infinity sources preview poorest`",
-        "poor: 6 of 100 records dropped (unknown_layout); look at it with `infinity sources preview poor`",
+    assert describe_misread(misread_sources(tmp_path, 0.05), lambda name: "layout: a\nb" * (name == "poor")) == [
+        "1,006 of 2,100 records of 2 sources were dropped (48%):",
+        "poorest: 1,000 of 2,000 records dropped (50%, unknown_layout); "
+        "look at it with `infinity sources preview poorest`",
+        "poor: 6 of 100 records dropped (6%, unknown_layout); look at it with `infinity sources preview poor`"
+        "\n    layout: a\n    b",
     ]
     assert misread_sources(tmp_path, 0.0)["source"].to_list() == ["poorest", "poor", "at the share"]
 

@@ -23,7 +23,11 @@ LINES = [
 def lake(tmp_path: Path) -> Lake:
     reading = read(make(tmp_path / "odd", {"a.jsonl": b"\n".join(LINES), "sound.jsonl": LINES[0]}))
     outcome = Outcome(
-        reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
+        reading.rows,
+        rows_created=reading.records,
+        decisions=reading.decisions,
+        quarantine=reading.quarantine,
+        files=reading.files,
     )
     lake = Lake(tmp_path / "data")
     lake.commit(lakes.key("raw_pool", "odd"), outcome, "run", 0.0)
@@ -42,6 +46,11 @@ def test_files_records_and_bytes_are_returned(lake: Lake) -> None:
     ]
     assert [quarantined_bytes(lake, "odd", "a.jsonl", position) for position in records["position"]] == LINES[1:]
     assert quarantined_records(lake, "odd", "sound.jsonl").is_empty()
+
+
+def test_an_unknown_file_is_an_error(lake: Lake) -> None:
+    with pytest.raises(InfinityError, match="odd has no file nix with records"):
+        quarantined_records(lake, "odd", "nix")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def test_a_run_names_the_sources_of_unknown_layout(data: Path) -> None:
     folder = data / "sources" / "our own"
     folder.mkdir()
     (folder / "rows.json").write_text(json.dumps([{"ask": "Which river?", "meta": {"note": "The Aare."}}]))
-    named = "our own: 1 of 1 records dropped (unknown_layout); look at it with `infinity sources preview 'our own'`"
+    named = (
+        "our own: 1 of 1 records dropped (100%, unknown_layout); look at it with `infinity sources preview 'our own'`"
+    )
     assert named in infinity("run", "--until", "raw_pool").output.splitlines()
     (folder / "source.yaml").write_text("layout: alpaca\nfields: {instruction: ask, output: meta.note}")
     assert "look at it" not in infinity("run", "--until", "raw_pool").output
@@ -119,6 +121,27 @@ def test_only_is_saved_and_undone(data: Path) -> None:
     assert "1 sources in" in infinity("run", "--until", "raw_pool", "--only", "small").output
     assert "(only small)" in infinity("run", "--until", "raw_pool").output
     assert "2 sources in" in infinity("run", "--until", "raw_pool", "--only", "").output
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_a_run_names_what_it_did_not_read_and_rows_without_an_answer(data: Path) -> None:
+    remark = "This remark of several words is read by no layout of this program."
+    records = [{"instruction": f"Name river {n}.", "output": "", "remark": remark} for n in range(3)]
+    for name, text in (
+        ("asked/a.json", json.dumps(records)),
+        ("scans/a.pdf", ""),
+        ("loose.jsonl", ""),
+        ("e/a.jsonl", ""),
+    ):
+        (data / "sources" / name).parent.mkdir(exist_ok=True)
+        (data / "sources" / name).write_text(text)
+    shown = succeed("run", "--until", "raw_pool")
+    assert "loose.jsonl (a file: move it into a folder, whose name becomes the name of the source); scans/ (no" in shown
+    assert "No record was found in e:" in shown
+    assert "Rows without an answer, which are only raw material for synthesis: asked 3 of 3" in shown
+    assert "asked: `remark` is read in 0 of 3 records (alpaca): 198 characters, " in shown
+    assert "This remark of several words" in shown
+    assert "scans" not in succeed("run", "--until", "raw_pool", "--only", "asked")
 
 
 @pytest.mark.parametrize("name", ["back\\slash", "new\nline", "a...b", "x" * 201])
@@ -191,8 +214,9 @@ def test_export_writes_conversations(
     assert "1 conversations, 1 other rows" in succeed(*arguments)
     assert "The Aare is a river." in file.read_text()
     assert len(file.read_text().splitlines()) == 1
-    succeed(*arguments, "--source", "other")
-    assert file.read_text() == ""
+    written = file.read_text()
+    assert "`deduped` has no row of other; it has rows of small." in fail(*arguments, "--source", "other")
+    assert file.read_text() == written
 
 
 def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:

@@ -16,7 +16,7 @@ import zstandard
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.reading.sources import load_source
 from infinity_assets_tests.catalog import lakes
-from infinity_assets_tests.cli.commands import done, infinity
+from infinity_assets_tests.cli.commands import done, infinity, refused
 from infinity_assets_tests.reading.in_memory import read
 
 ALPACA = {"instruction": "Name a river.", "input": "", "output": "The Aare is a river."}
@@ -169,7 +169,11 @@ def test_raw_returns_the_exact_bytes_of_a_record(folder: Path, tmp_path: Path) -
     (folder / "own" / "l.jsonl").write_bytes(lines(OWN[0]) + broken)
     reading = read(load_source(folder / "own"))
     outcome = Outcome(
-        reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
+        reading.rows,
+        rows_created=reading.records,
+        decisions=reading.decisions,
+        quarantine=reading.quarantine,
+        files=reading.files,
     )
     Lake(tmp_path / "data").commit(lakes.key("raw_pool", "own"), outcome, "run", 0.0)
     result = infinity("sources", "raw", "own", "l.jsonl", "1")
@@ -182,7 +186,7 @@ def test_raw_returns_the_exact_bytes_of_a_record(folder: Path, tmp_path: Path) -
     assert "unknown_layout" in files
     records = done("raw", "own", "l.jsonl")
     assert str(len(broken)) in records
-    assert "No record of x.jsonl in own was dropped or repaired." in done("raw", "own", "x.jsonl")
+    assert "own has no file x.jsonl with records" in refused("raw", "own", "x.jsonl")
     assert infinity("sources", "raw", "nix").output == (
         "Error: nix has not been read: `infinity run --until raw_pool` reads the sources, "
         "`infinity sources list` names them.\n"

@@ -239,7 +239,7 @@ def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph:
     assert not found["understood"].passed
     assert found["understood"].severity == dg.AssetCheckSeverity.WARN
     assert found["understood"].description == (
-        "own: 30 of 30 records dropped (unknown_layout); look at it with `infinity sources preview own`"
+        "own: 30 of 30 records dropped (100%, unknown_layout); look at it with `infinity sources preview own`"
     )
     assert found["accounted"].passed
 

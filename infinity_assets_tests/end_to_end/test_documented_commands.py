@@ -23,6 +23,7 @@ NOT_RUN = {
     "python -m infinity_assets_tests.defs.code_digests": "writes into the checkout",
     "python -m pytest *": "starts the tests",
     "infinity sources add hf://*": "network",
+    "infinity sources add https://*": "network",
     "infinity sources update gsm8k": "network",
     "infinity sources fetch --sources sources": "network",
     "infinity run --sources sources": "needs the sources of the command before",

@@ -19,6 +19,7 @@ class Frames(NamedTuple):
     annotations: pl.DataFrame
     quarantine: pl.DataFrame
     files: pl.DataFrame
+    keys: pl.DataFrame
     records: int
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.reading import hub
-from infinity_assets.reading.hub import File, HubError
+from infinity_assets.reading.hub import Address, File, HubError
 from infinity_assets.reading.sources import data_files, load_source
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.reading.in_memory import read
@@ -333,7 +333,7 @@ def test_an_unreachable_hub_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    "url", ["hf://owner/name", "hf://datasets/name", "hf://datasets/o/n/train.json", "hf://", "https://example.org/o/n"]
+    "url", ["hf://owner/name", "hf://datasets/name", "hf://", "https://example.org/o/n", "https://huggingface.co/o/n"]
 )
 def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises(HubError, match="must read hf://datasets/owner/name"):
@@ -341,9 +341,46 @@ def test_an_invalid_address_is_an_error(url: str) -> None:
 
 
 def test_an_address_is_parsed() -> None:
-    assert hub.parse_address("hf://datasets/o/n@refs/pr/1") == ("o/n", "refs/pr/1")
+    assert hub.parse_address("hf://datasets/o/n@refs/pr/1") == Address("o/n", "refs/pr/1")
     assert hub.parse_address("hf://datasets/o/n@" + "a" * 40).url == "hf://datasets/o/n"
     assert not hub.is_hub("https://huggingface.co/datasets/o/n")
+
+
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [
+        ("", Address("o/n", None)),
+        ("/", Address("o/n", None)),
+        ("/tree/main", Address("o/n", None)),
+        ("/tree/v2/data/en", Address("o/n", "v2", "data/en")),
+        ("/tree/refs%2Fconvert%2Fparquet/default", Address("o/n", "refs/convert/parquet", "default")),
+        ("/blob/main/data/a.jsonl", Address("o/n", None, "data/a.jsonl")),
+        ("/resolve/main/data/a%20b.jsonl?download=true", Address("o/n", None, "data/a b.jsonl")),
+        ("/blob/main/README.md", Address("o/n", None)),
+        ("/viewer", Address("o/n", None)),
+        ("/viewer/algebra/test?row=3", Address("o/n", None, None, "algebra", "test")),
+    ],
+)
+@pytest.mark.parametrize("host", ["https://huggingface.co", "huggingface.co", "https://hf.co"])
+def test_the_url_of_a_page_names_a_dataset_or_a_part_of_it(host: str, page: str, address: Address) -> None:
+    url = f"{host}/datasets/o/n{page}"
+    assert hub.is_page(url)
+    assert hub.parse_address(url) == address
+    stored = hub.parse_address(address.url)
+    assert (stored.repo, stored.revision, stored.path) == (address.repo, address.revision, address.path)
+
+
+def test_a_path_in_an_address_selects_its_files(server: Hub, tmp_path: Path) -> None:
+    server.dataset({"en/train.jsonl": ROWS, "en/test.jsonl": ROWS, "de/train.jsonl": ROWS}, card=CARD)
+    folder = write_source_yaml(tmp_path / "part", f"url: {URL}/en")
+    hub.fetch(folder)
+    assert names(folder) == ["en/train.jsonl"]
+    assert not hub.is_pending(folder)
+    assert list(hub.resolve(REPO, path="en/test.jsonl").files) == ["en/test.jsonl"]
+    with pytest.raises(HubError, match="has no file or folder fr at revision main"):
+        hub.resolve(REPO, path="fr")
+    with pytest.raises(HubError, match="other content"):
+        hub.add(folder, hub.resolve(REPO, path="de"), f"{URL}/de", {})
 
 
 # --- files of a split -------------------------------------------------------------------------------------------------

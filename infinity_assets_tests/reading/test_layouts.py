@@ -419,3 +419,43 @@ def test_deeply_nested_values_raise_nothing(key: str) -> None:
 @given(value=VALUES)
 def test_any_document_has_records(value: object) -> None:
     assert (value == [] and items_of(value) == []) or items_of(value)
+
+
+BODY = "Ann has 12 red marbles and gives 5 of them to her brother Ben."
+
+WITH_CONTEXT = {
+    "body": {"ID": "1", "Body": BODY, "Question": "q", "Answer": "a"},
+    "scenario": {"scenario": BODY, "question": "q", "answer": "a"},
+    "background of a problem": {"problem": "q", "background_text": BODY, "solution": "a"},
+    "text": {"text": BODY, "question": "q", "answer": "a"},
+    "content": {"question": "q", "content": BODY, "answer": "a"},
+    "input": {"input": BODY, "question": "q", "answer": "a"},
+    "source context": {"source_context": BODY, "query": "q", "response": "a"},
+}
+
+
+@pytest.mark.parametrize("record", WITH_CONTEXT.values(), ids=WITH_CONTEXT)
+def test_a_text_beside_a_question_is_its_context(record: dict) -> None:
+    assert contents(record) == [f"{BODY}\n\nq", "a"]
+
+
+def test_options_follow_the_text_and_the_question() -> None:
+    record = {"text": BODY, "question": "q", "options": ["x", "y"], "answer": 1}
+    assert contents(record) == [f"{BODY}\n\nq\n\nA. x\nB. y", "B. y"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["explanation_text", "hint", "Complex_CoT", "analysis", "translated_question_de", "feedback", "notes", "reason"],
+)
+def test_no_explanation_or_translation_is_taken_for_the_context(key: str) -> None:
+    assert contents({key: BODY, "question": "q", "answer": "a"})[0] == "q"
+
+
+@pytest.mark.parametrize("text", ["a remark", f"{BODY} Question: how many? Answer: 7"])
+def test_a_short_text_or_one_with_the_question_in_it_is_not_the_context(text: str) -> None:
+    assert contents({"text": text, "question": "how many?", "answer": "7"})[0] == "how many?"
+
+
+def test_a_body_without_a_question_is_a_passage() -> None:
+    assert parse({"title": "t", "body": BODY * 3}) == [Parsed([{"role": "user", "content": BODY * 3}], "text", None)]

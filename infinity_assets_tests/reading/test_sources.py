@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.sources import (
     Source,
     SourceError,
     content_fingerprint,
+    find_ignored,
     find_sources,
     load_source,
     stat_fingerprint,
@@ -204,3 +206,34 @@ def test_find_sources_returns_folders_with_data_or_source_yaml(tmp_path: Path) -
     (tmp_path / "root/a").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert [path.name for path in find_sources(tmp_path / "root")] == ["a", "b", "to_fetch"]
     assert find_sources(tmp_path / "nowhere") == []
+    (tmp_path / "root/nothing").mkdir()
+    write(tmp_path / "root/scans/a.pdf")
+    write(tmp_path / "root/README.md")
+    assert find_ignored(tmp_path / "root") == {
+        "empty/": "no data in files of .md",
+        "loose.json": "a file: move it into a folder, whose name becomes the name of the source",
+        "nothing/": "no files",
+        "scans/": "no data in files of .pdf",
+    }
+    assert find_ignored(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "only"),
+    [
+        ("", ()),
+        (" ", ()),
+        ("a", ("a",)),
+        ("a, b", ("a", "b")),
+        ("a,", ("a",)),
+        ("x, y", ("x, y",)),
+        ("b,x, y,a", ("b", "x, y", "a")),
+        ("x", ("x",)),
+        ("unknown,a", ("unknown", "a")),
+        (",", (",",)),
+    ],
+)
+def test_names_of_sources_may_hold_commas(tmp_path: Path, names: str, only: tuple[str, ...]) -> None:
+    for name in ("a", "b", "x, y"):
+        write(tmp_path / name / "a.json")
+    assert Pool(sources=tmp_path, benchmarks=tmp_path).select(names).only == only

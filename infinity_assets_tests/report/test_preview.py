@@ -53,3 +53,12 @@ def test_many_similar_files_share_a_line(tmp_path: Path) -> None:
     assert "0.jsonl and 19 more" in text
     assert "20.jsonl" in text
     assert "question_answer 20" in text
+
+
+def test_unread_keys_have_counts_a_share_and_an_example(tmp_path: Path) -> None:
+    remark = "A remark of many words that no layout of this program reads."
+    text = shown(tmp_path / "remarks", {"question": "q", "answer": "a", "remark": remark, "kto_tag": False}, width=160)
+    lines = [line for line in text.splitlines() if "question_answer" in line and "100%" in line]
+    assert [line.split()[0] for line in lines] == ["remark", "kto_tag"]
+    assert remark in lines[0]
+    assert "False" in lines[1]

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.reading.suggest import GUESSED
-from infinity_assets.report.unknown_layouts import describe_unknown_layouts
+from infinity_assets.report.unknown_layouts import describe_unknown_layouts, first_advice
+from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.reading.in_memory import read
 from infinity_assets_tests.reading.test_reader import make
 
@@ -43,3 +45,17 @@ def test_records_that_are_not_json_have_a_count_and_the_command(tmp_path: Path) 
 
 def test_a_source_of_known_layout_has_no_entry(tmp_path: Path) -> None:
     assert describe(tmp_path / "sound", {"a.jsonl": lines([{"question": "q", "answer": "a"}]) + "{"}) == ""
+
+
+def test_the_first_advice_makes_the_most_records_fit(tmp_path: Path) -> None:
+    source = make(tmp_path / "faq", {"a.jsonl": lines([*ASKED, *PLACES]), "b.jsonl": lines([{"question": "q"}])})
+    reading = read(source)
+    lake = Lake(tmp_path / "data")
+    outcome = Outcome(
+        reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
+    )
+    lake.commit(lakes.key("raw_pool", "faq"), outcome, "run", 0.0)
+    advice = first_advice(lake, "faq").splitlines()
+    assert advice[0] == "# 50 of 50 records tried fit with these lines in source.yaml:"
+    assert advice[-1] == "  output: meta.reply.0"
+    assert first_advice(lake, "unknown") == ""

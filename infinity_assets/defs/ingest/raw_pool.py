@@ -15,6 +15,7 @@ from infinity_assets.reading.reader import read_source
 from infinity_assets.reading.sources import Source, content_fingerprint, load_source
 from infinity_assets.report import charts
 from infinity_assets.report.unknown_layouts import describe_unknown_layouts
+from infinity_assets.report.unread_keys import describe_unread_keys
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring.content import fill_language_and_domain
@@ -69,9 +70,9 @@ def raw_pool(step: Step) -> Outcome:
 
     Grain: one record of a file. Key: row_id, source, file, position (row_id repeats if several records have the same
     content). The ledger table `decisions` has dropped and repaired records with file, position and reason, and
-    `quarantine` has their bytes. `annotations` has other fields of a record (labels, rewards, rejected answers), and
-    `files` has counts per file. Rows without an answer are kept as raw material for synthesis. Language and domain come
-    from `source.yaml`, or else from the text.
+    `quarantine` has their bytes. `annotations` has other fields of a record (labels, rewards, rejected answers), `files`
+    has counts per file, and `keys` has counts per key with the part that reached the rows. Rows without an answer are
+    kept as raw material for synthesis. Language and domain come from `source.yaml`, or else from the text.
     """
     source = _source(step)
     outcome = _relabel(step, source) or _read(step, source)
@@ -95,6 +96,7 @@ def raw_pool(step: Step) -> Outcome:
             "not understood": describe_unknown_layouts(
                 source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()
             ),
+            "unread keys": describe_unread_keys(outcome.keys.lazy()),
             "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20)
             if left_out
             else "",
@@ -118,6 +120,7 @@ def _read(step: Step, source: Source) -> Outcome:
         annotations=reading.annotations,
         quarantine=reading.quarantine,
         files=reading.files,
+        keys=reading.keys,
     )
 
 
@@ -156,4 +159,5 @@ def _relabel(step: Step, source: Source) -> Outcome | None:
         annotations=keep("annotations"),
         quarantine=keep("quarantine"),
         files=keep("files"),
+        keys=keep("keys"),
     )

@@ -5,7 +5,16 @@ require more are registered earlier. To support another form of data, add one fu
 """
 
 from infinity_assets.reading.layouts import preferences, chats, tasks, exchanges, passages  # noqa: F401, I001 - the order of trial
-from infinity_assets.reading.layouts.layout import LAYOUTS, Layout, Parsed, Rejected, layout_of, parse, recognizes
+from infinity_assets.reading.layouts.layout import (
+    LAYOUTS,
+    Layout,
+    Parsed,
+    Rejected,
+    layout_of,
+    parse,
+    parse_named,
+    recognizes,
+)
 from infinity_assets.reading.layouts.values import text_of
 
-__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "layout_of", "parse", "recognizes", "text_of"]
+__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "layout_of", "parse", "parse_named", "recognizes", "text_of"]

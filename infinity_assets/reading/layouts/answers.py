@@ -7,6 +7,7 @@ from infinity_assets.reading.layouts.turns import turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     CONTEXTS,
+    PASSAGES,
     RATIONALES,
     REQUESTS,
     Turn,
@@ -21,8 +22,13 @@ from infinity_assets.reading.layouts.values import (
 
 _INPUTS = frozenset((*CONTEXTS, "input", "inputs", "question", "query"))
 _CONTEXTS = frozenset(CONTEXTS)
+_PASSAGES = frozenset(PASSAGES)
+_QUESTIONS = frozenset(("question", "query", "stem", "question_stem"))
 _TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
+
+_PASSAGE_CHARS = 40
+"""Minimum length of the text that a question is asked about. A shorter one is a remark."""
 
 
 def history_turns(record: dict) -> list[Turn]:
@@ -47,10 +53,21 @@ def request_of(record: dict) -> str | None:
 
 def add_context(record: dict, *asked: object) -> str | None:
     """Return the context of a record (one text or several), followed by `asked`; empty if there is neither."""
-    if _CONTEXTS.isdisjoint(record):
+    value = None
+    if not _CONTEXTS.isdisjoint(record):
+        value = first_of(record, CONTEXTS)
+    elif not _PASSAGES.isdisjoint(record) and not _QUESTIONS.isdisjoint(record):
+        value = _find_passage(record, asked[0])
+    if value is None:
         return text_of(asked[0]) if len(asked) == 1 else join_texts(*asked)
-    value = first_of(record, CONTEXTS)
     return join_texts(*value, *asked) if list_of(value, str) else join_texts(value, *asked)
+
+
+def _find_passage(record: dict, question: object) -> str | None:
+    """Return the text that a question is asked about, or `None` if the only text repeats the question or is short."""
+    text = first_of(record, PASSAGES)
+    is_about = isinstance(text, str) and len(text) >= _PASSAGE_CHARS and str(question).strip() not in text
+    return text if is_about else None
 
 
 def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:

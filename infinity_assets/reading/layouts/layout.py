@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from infinity_assets.reading.layouts.values import ANSWERS, REQUESTS, SYSTEMS, Turn, first_of, load_json, plain_key
+from infinity_assets.reading.layouts.values import (
+    ANSWERS,
+    CONTEXTS,
+    REQUESTS,
+    SYSTEMS,
+    Turn,
+    first_of,
+    load_json,
+    plain_key,
+)
 from infinity_assets.reading.names import NAMES
 from infinity_assets.reading.suggest import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
@@ -94,13 +103,18 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
         value: The record.
         layout: Name of the only layout to try. Default: all layouts.
     """
+    return parse_named(value, layout)[1]
+
+
+def parse_named(value: object, layout: str | None = None) -> tuple[str | None, list[Parsed | Rejected]]:
+    """Return the name of the layout that reads a record, or `None`, and the result of `parse`."""
     match = _find_layout(value, layout)
     if match is None:
         is_blank = isinstance(value, dict) and _is_blank(value, layout)
-        return [Rejected("empty_turn") if is_blank else Rejected("unknown_layout", shape(value))]
+        return None, [Rejected("empty_turn") if is_blank else Rejected("unknown_layout", shape(value))]
     labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
     facts = _collect_labels(value, labels, LAYOUTS[match[0]].answers) if labels and isinstance(value, dict) else None
-    return [_finish(draft, facts) for draft in match[1]]
+    return match[0], [_finish(draft, facts) for draft in match[1]]
 
 
 def recognizes(value: object) -> bool:
@@ -133,7 +147,9 @@ def _plan(keys: tuple[object, ...]) -> Plan:
         name = plain_key(key)
         names[key] = str(key) if name in taken and name != key else name
         taken.add(name)
-    for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST)):
+    for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST), (CONTEXTS, _LIKE_CONTEXT)):
+        if known is CONTEXTS and _ASKED.isdisjoint(names.values()):
+            continue  # without a question, a text like this is a passage
         alike = [key for key, name in names.items() if pattern.search(name) and name not in SYSTEMS]
         if len(alike) == 1 and taken.isdisjoint(known):
             names[alike[0]] = known[0]
@@ -145,6 +161,11 @@ def _plan(keys: tuple[object, ...]) -> Plan:
 
 
 _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$")
+_LIKE_CONTEXT = re.compile(
+    r"(^|_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|vignette|"
+    r"situation)s?(_text)?$"
+)
+_ASKED = frozenset((*REQUESTS, "stem", "question_stem", "goal"))
 _LIKE_REQUEST = re.compile(r"(^|_)(instruction|question|prompt|query|problem)(_text)?$")
 
 

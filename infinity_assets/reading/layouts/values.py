@@ -24,6 +24,9 @@ REQUESTS = NAMES["requests"]
 CONTEXTS = ("context", "passage", "document", "article", "paragraph", "story")
 """Keys of the context of a question."""
 
+PASSAGES = ("text", "content", "input")
+"""Keys of a text that is the context of a question if it stands beside one."""
+
 RATIONALES = ("rationale", "explanation", "chain_of_thought", "cot")
 """Keys of the steps that lead to an answer."""
 
