@@ -131,9 +131,7 @@ class Account:
             outcomes: All outcomes of the record.
             more: Annotations of its rows beside those of the layout.
         """
-        texts = [
-            message["content"] for outcome in outcomes if isinstance(outcome, Parsed) for message in outcome.messages
-        ]
+        texts = [message["content"] for outcome in outcomes if type(outcome) is Parsed for message in outcome.messages]
         if not texts:
             return
         in_sample = self._records < _SAMPLE or self._records % _SAMPLE == 0
