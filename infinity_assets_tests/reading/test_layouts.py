@@ -457,5 +457,18 @@ def test_a_short_text_or_one_with_the_question_in_it_is_not_the_context(text: st
     assert contents({"text": text, "question": "how many?", "answer": "7"})[0] == "how many?"
 
 
+@pytest.mark.parametrize(
+    "record",
+    [{"question": "q", "text": BODY}, {"question": "q", "content": BODY}, {"prompt": "q", "body": BODY}],
+    ids=str,
+)
+def test_a_text_that_may_be_the_answer_is_not_the_context(record: dict) -> None:
+    assert contents(record) == ["q"]
+
+
+def test_the_body_of_a_question_without_an_answer_is_its_context() -> None:
+    assert contents({"Body": BODY, "Question": "q"}) == [f"{BODY}\n\nq"]
+
+
 def test_a_body_without_a_question_is_a_passage() -> None:
     assert parse({"title": "t", "body": BODY * 3}) == [Parsed([{"role": "user", "content": BODY * 3}], "text", None)]

@@ -6,6 +6,7 @@ from infinity_assets.reading.layouts import tools
 from infinity_assets.reading.layouts.turns import turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
+    ASKED,
     CONTEXTS,
     PASSAGES,
     RATIONALES,
@@ -19,11 +20,13 @@ from infinity_assets.reading.layouts.values import (
     load_json,
     text_of,
 )
+from infinity_assets.reading.names import NAMES
 
 _INPUTS = frozenset((*CONTEXTS, "input", "inputs", "question", "query"))
 _CONTEXTS = frozenset(CONTEXTS)
 _PASSAGES = frozenset(PASSAGES)
-_QUESTIONS = frozenset(("question", "query", "stem", "question_stem"))
+_QUESTIONS = frozenset(ASKED)
+_ANSWERED = frozenset((*ANSWERS, *NAMES["right_option"]))
 _TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
 
@@ -64,7 +67,12 @@ def add_context(record: dict, *asked: object) -> str | None:
 
 
 def _find_passage(record: dict, question: object) -> str | None:
-    """Return the text that a question is asked about, or `None` if the only text repeats the question or is short."""
+    """Return the text that a question is asked about, or `None` if the only text repeats the question or is short.
+
+    Without an answer under another key, the text may be the answer.
+    """
+    if _ANSWERED.isdisjoint(record):
+        return None
     text = first_of(record, PASSAGES)
     is_about = isinstance(text, str) and len(text) >= _PASSAGE_CHARS and str(question).strip() not in text
     return text if is_about else None

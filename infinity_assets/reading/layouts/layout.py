@@ -1,12 +1,13 @@
 """The registry of layouts, and `parse`, which reads a record with them."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
+    ASKED,
     CONTEXTS,
     REQUESTS,
     SYSTEMS,
@@ -148,8 +149,8 @@ def _plan(keys: tuple[object, ...]) -> Plan:
         names[key] = str(key) if name in taken and name != key else name
         taken.add(name)
     for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST), (CONTEXTS, _LIKE_CONTEXT)):
-        if known is CONTEXTS and _ASKED.isdisjoint(names.values()):
-            continue  # without a question, a text like this is a passage
+        if known is CONTEXTS and not _asks(names.values()):
+            continue
         alike = [key for key, name in names.items() if pattern.search(name) and name not in SYSTEMS]
         if len(alike) == 1 and taken.isdisjoint(known):
             names[alike[0]] = known[0]
@@ -165,8 +166,15 @@ _LIKE_CONTEXT = re.compile(
     r"(^|_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|vignette|"
     r"situation)s?(_text)?$"
 )
-_ASKED = frozenset((*REQUESTS, "stem", "question_stem", "goal"))
+_QUESTIONS = frozenset(ASKED)
+_REQUESTED = frozenset((*REQUESTS, "goal"))
+_ANSWERED = frozenset((*ANSWERS, *NAMES["right_option"]))
 _LIKE_REQUEST = re.compile(r"(^|_)(instruction|question|prompt|query|problem)(_text)?$")
+
+
+def _asks(names: Collection[str]) -> bool:
+    """Return whether a text beside these keys is a context: not a passage, nor the answer to a request without one."""
+    return not _QUESTIONS.isdisjoint(names) or not (_REQUESTED.isdisjoint(names) or _ANSWERED.isdisjoint(names))
 
 
 def _find_layout(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:

@@ -27,6 +27,9 @@ CONTEXTS = ("context", "passage", "document", "article", "paragraph", "story")
 PASSAGES = ("text", "content", "input")
 """Keys of a text that is the context of a question if it stands beside one."""
 
+ASKED = ("question", "query", "stem", "question_stem")
+"""Keys of a question, which is answered rather than carried out."""
+
 RATIONALES = ("rationale", "explanation", "chain_of_thought", "cot")
 """Keys of the steps that lead to an answer."""
 
