@@ -45,8 +45,7 @@ class CorpusLayout(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Numbers of records of a layout: read or dropped as is right, dropped although they could be read, and read
-    wrongly."""
+    """Numbers of records of a layout: right, dropped although they could be read, and read wrongly."""
 
     right: int
     refused: int

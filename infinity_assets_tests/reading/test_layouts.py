@@ -108,6 +108,14 @@ def test_each_instance_is_one_row() -> None:
         ({"question": "q", "answer": {"value": 1}}, "non_text_content"),
         ({"instruction": "q", "output": "a", "history": "broken"}, "non_text_content"),
         ({"instruction": "", "input": "", "output": ""}, "empty_turn"),
+        ({"question": "q", "options": ["x", "y"], "answer": 4}, "ambiguous_answer"),
+        ({"question": "q", "options": ["x", "y"], "answer": "E"}, "ambiguous_answer"),
+        ({"question": "q", "A": "x", "B": "y", "answer": 1}, "ambiguous_answer"),
+        ({"question": "q", "option1": "x", "option2": "y", "label": 1}, "ambiguous_answer"),
+        ({"question": "q", "choices": "x or y", "answer": "A"}, "ambiguous_answer"),
+        ({"sentence1": "x", "sentence2": "y", "gold_label": "-"}, "ambiguous_answer"),
+        ({"premise": "x", "hypothesis": "y", "label": 1}, "unknown_layout"),
+        ({"document": "c", "question": {"tokens": ["q"]}, "answer": "a"}, "unknown_layout"),
         ({"text": " "}, "empty_turn"),
     ],
 )
@@ -217,7 +225,7 @@ READ = {
     "BELLE": ({"instruction": "Human: q\nAssistant: a\nHuman: r\nAssistant:", "input": "", "output": "b"}, "u:q | a:a | u:r | a:b", None),
     "a news article": ({"article": "q", "highlights": "a", "id": "1"}, "u:q | a:a", None),
     "a dialogue's summary": ({"dialogue": "q", "summary": "a"}, "u:q | a:a", None),
-    "MBPP": ({"task_id": 1, "text": "q", "code": "a", "test_list": ["t"]}, "u:q | a:a", None),
+    "MBPP": ({"task_id": 1, "text": "q", "code": "a", "test_list": ["t"]}, "u:q | a:a", {"tests": ["t"]}),
     "CAMEL": ({"topic": "t", "message_1": "q", "message_2": "a"}, "u:q | a:a", None),
     "WMT": ({"translation": {"en": "q", "de": "a"}}, "u:Translate from en to de:\n\nq | a:a", None),
     "source and target": ({"src": "q", "tgt": "a"}, "u:q | a:a", None),
@@ -345,6 +353,65 @@ READ = {
     "synthesizer collection": (
         {"context": "c", "QA_list": [{"Q": "q", "A": "a"}, {"Q": "r", "A": "b"}]}, "u:c\n\nq | a:a | u:r | a:b", None,
     ),
+    "TruthfulQA": ({"question": "q", "best_answer": "a", "correct_answers": ["a"], "incorrect_answers": ["b"]}, "u:q | a:a", None),
+    "Social IQa": (
+        {"context": "c", "question": "q", "answerA": "x", "answerB": "y", "answerC": "z", "label": "1"},
+        "u:c\n\nq\n\nA. x\nB. y\nC. z | a:A. x", None,
+    ),
+    "COPA": ({"premise": "c", "choice1": "x", "choice2": "y", "question": "cause", "label": 1}, "u:c\n\ncause\n\nA. x\nB. y | a:B. y", None),
+    "SWAG": ({"startphrase": "q", "ending0": "x", "ending1": "y", "label": 0}, "u:q\n\nA. x\nB. y | a:A. x", None),
+    "an exam in an instruction": ({"instruction": "i", "input": "q", "options": ["x", "y"], "output": "B"}, "u:i\n\nq\n\nA. x\nB. y | a:B. y", None),
+    "a hidden answer": ({"goal": "q", "sol1": "x", "sol2": "y", "label": -1}, "u:q\n\nA. x\nB. y", None),
+    "an answer in words": (
+        {"question": "q", "options": ["x", "y"], "answer": "It is y, because nothing else would fit the question."},
+        "u:q\n\nA. x\nB. y | a:It is y, because nothing else would fit the question.", None,
+    ),
+    "CoQA": (
+        {"story": "c", "questions": [{"input_text": "q"}, {"input_text": "r"}], "answers": [{"input_text": "a"}, {"input_text": "b"}]},
+        "u:c\n\nq | a:a | u:r | a:b", None,
+    ),
+    "QuAC": ({"context": "c", "questions": ["q", "r"], "answers": {"texts": [["a"], ["b", "d"]]}}, "u:c\n\nq | a:a | u:r | a:b", None),
+    "DREAM": ([["c", "d"], [{"question": "q", "choice": ["x", "y"], "answer": "y"}], "1"], "u:c\nd\n\nq\n\nA. x\nB. y | a:B. y", None),
+    "DROP": ({"passage": "c", "question": "q", "answers_spans": {"spans": ["a", "b"], "types": ["span"]}}, "u:c\n\nq | a:a, b", None),
+    "DROP's dates": (
+        {"passage": "c", "question": "q", "answer": {"number": "", "date": {"day": "3", "month": "May", "year": ""}, "spans": []}},
+        "u:c\n\nq | a:3 May", None,
+    ),
+    "HotpotQA": (
+        {"question": "q", "answer": "a", "context": {"title": ["t", "u"], "sentences": [["c.", " d."], ["e."]]}},
+        "u:t\nc. d.\n\nu\ne.\n\nq | a:a", None,
+    ),
+    "HotpotQA's files": ({"question": "q", "answer": "a", "context": [["t", ["c.", " d."]]]}, "u:t\nc. d.\n\nq | a:a", None),
+    "retrieved passages": ({"question": "q", "answers": ["a"], "ctxs": [{"title": "t", "text": "c d"}]}, "u:t\nc d\n\nq | a:a", None),
+    "names of documents": ({"question": "q", "answer": "a", "documents": ["d.pdf"]}, "u:q | a:a", None),
+    "SNLI": (
+        {"sentence1": "c", "sentence2": "d", "gold_label": "neutral"},
+        "u:Premise: c\nHypothesis: d\n\nEntailment, neutral or contradiction? | a:neutral", None,
+    ),
+    # programs
+    "HumanEval": ({"prompt": "q", "canonical_solution": "  a", "test": "t", "entry_point": "f"}, "u:q | a:  a", {"tests": "t"}),
+    "APPS": ({"question": "q", "solutions": '["a", "b"]', "input_output": "t", "starter_code": "s"}, "u:q\n\ns | a:a", {"tests": "t"}),
+    "CodeContests": (
+        {"description": "q", "solutions": {"language": [3], "solution": ["a"]}, "incorrect_solutions": {"solution": ["b"]}, "public_tests": ["t"]},
+        "u:q | a:a", {"tests": ["t"]},
+    ),
+    "programs with verdicts": (
+        {"problem": "q", "solutions": [{"code": "b", "is_correct": False}, {"code": "a", "is_correct": True}], "tests": "t"},
+        "u:q | a:a", {"tests": "t"},
+    ),
+    "DS-1000": ({"prompt": "q", "reference_code": "a", "code_context": "c"}, "u:q | a:a", None),
+    "Spider": ({"question": "q", "query": "SELECT 1", "sql": {"select": [1]}}, "u:q | a:SELECT 1", None),
+    "SQL beside an answer": ({"question": "q", "query": "SELECT 1", "answer": "a"}, "u:q | a:a", None),
+    "CoNaLa": ({"intent": "p", "rewritten_intent": "q", "snippet": "a"}, "u:q | a:a", None),
+    # other exchanges
+    "Cosmopedia": ({"prompt": "q", "text": "a", "seed_data": "web"}, "u:q | a:a", None),
+    "OpenAI's evals": ({"input": turns("q"), "ideal": ["a", "b"]}, "u:q | a:a", {"other_answers": ["b"]}),
+    "ELI5": (
+        {"title": "q", "selftext": "r", "answers": {"text": ["b", "a"], "score": [1, 2]}}, "u:q\n\nr | a:a",
+        {"rating": 2, "other_answers": [{"text": "b", "score": 1}]},
+    ),
+    "columns of two languages": ({"id": 1, "en": "q", "fr": "a"}, "u:Translate from en to fr:\n\nq | a:a", None),
+    "reasoning under another name": ({"Question": "q", "Complex_CoT": "t", "Response": "a"}, "u:q | a:a", {"reasoning": "t"}),
     # transcripts
     "a transcript": ({"text": "### Human: q### Assistant: a"}, "u:q | a:a", None),
     "a bare transcript": ("User: q\nBot: a", "u:q | a:a", None),
@@ -363,6 +430,17 @@ def test_a_record_can_hold_several_conversations() -> None:
     assert rows_of({"context": "c", "qas": qas}) == rows
     natural = {"Definition": ["d"], "Instances": [{"input": "q", "output": ["a", "b"]}, {"input": "r", "output": "c"}]}
     assert rows_of(natural) == [("u:d\n\nq | a:a", {"other_answers": ["b"]}), ("u:d\n\nr | a:c", None)]
+
+
+def test_questions_with_options_about_one_text_are_rows_of_their_own() -> None:
+    rows = [("u:c\n\nq\n\nA. x\nB. y | a:A. x", None), ("u:c\n\nr\n\nA. v\nB. w | a:B. w", None)]
+    lists = {"questions": ["q", "r"], "options": [["x", "y"], ["v", "w"]], "answers": ["A", "B"]}
+    assert rows_of({"article": "c", **lists}) == rows
+    objects = [
+        {"question": "q", "options": ["x", "y"], "answer": "A"},
+        {"question": "r", "options": ["v", "w"], "answer": "B"},
+    ]
+    assert rows_of({"article": "c", "questions": objects}) == rows
 
 
 def test_records_with_the_same_keys_can_have_different_layouts() -> None:

@@ -32,7 +32,7 @@ UNREAD = {
     "a remark": (ASKED | {"remark": PROSE}, {"remark"}),
     "a truth value": (ASKED | {"kto_tag": True}, {"kto_tag"}),
     "a label is an annotation": (ASKED | {"score": 3.5, "category": "history"}, set()),
-    "reasoning under a name that nobody knows": (ASKED | {"Complex_CoT": OTHER}, {"Complex_CoT"}),
+    "reasoning under a name that nobody knows": (ASKED | {"Musings": OTHER}, {"Musings"}),
     "a number that happens to occur in the answer": ({"question": "q?", "answer": "17 men", "year": 17}, {"year"}),
     "a key that only decides": ({"question": "q?", "choices": ["yes", "no"], "answer": 1}, set()),
     "missing values": (ASKED | {"a1": None, "b1": "", "c1": [], "d1": {}}, set()),

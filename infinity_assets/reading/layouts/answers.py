@@ -1,5 +1,6 @@
 """Extraction of the request and the answer from a record by their known keys."""
 
+import re
 from collections.abc import Iterable
 
 from infinity_assets.reading.layouts import tools
@@ -7,6 +8,7 @@ from infinity_assets.reading.layouts.turns import turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     ASKED,
+    CONTEXT_LISTS,
     CONTEXTS,
     PASSAGES,
     RATIONALES,
@@ -24,11 +26,15 @@ from infinity_assets.reading.names import NAMES
 
 _INPUTS = frozenset((*CONTEXTS, "input", "inputs", "question", "query"))
 _CONTEXTS = frozenset(CONTEXTS)
+_CONTEXT_LISTS = frozenset(CONTEXT_LISTS)
 _PASSAGES = frozenset(PASSAGES)
 _QUESTIONS = frozenset(ASKED)
 _ANSWERED = frozenset((*ANSWERS, *NAMES["right_option"]))
 _TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
+
+_NAMES_ONLY = re.compile(r"(?:\S*[./_\d]\S*\s*)*")
+"""Matches names and numbers of documents, which are no context."""
 
 _PASSAGE_CHARS = 40
 """Minimum length of the text that a question is asked about. A shorter one is a remark."""
@@ -56,14 +62,47 @@ def request_of(record: dict) -> str | None:
 
 def add_context(record: dict, *asked: object) -> str | None:
     """Return the context of a record (one text or several), followed by `asked`; empty if there is neither."""
-    value = None
-    if not _CONTEXTS.isdisjoint(record):
-        value = first_of(record, CONTEXTS)
-    elif not _PASSAGES.isdisjoint(record) and not _QUESTIONS.isdisjoint(record):
+    value = None if _CONTEXTS.isdisjoint(record) else first_of(record, CONTEXTS)
+    if value is None and not _CONTEXT_LISTS.isdisjoint(record):
+        listed = load_json(first_of(record, CONTEXT_LISTS))
+        value = listed if isinstance(listed, list | dict) and _join_passages(listed) else None
+    if isinstance(value, list | dict):
+        whole = _join_passages(value)
+        if whole is None:
+            return None
+        value = None if _NAMES_ONLY.fullmatch(whole) else whole
+    elif value is None and not _PASSAGES.isdisjoint(record) and not _QUESTIONS.isdisjoint(record):
         value = _find_passage(record, asked[0])
     if value is None:
         return text_of(asked[0]) if len(asked) == 1 else join_texts(*asked)
-    return join_texts(*value, *asked) if list_of(value, str) else join_texts(value, *asked)
+    return join_texts(value, *asked)
+
+
+def _join_passages(value: object) -> str | None:
+    """Return several passages as one text, each after its title, or `None` if one cannot be read.
+
+    Passages are texts, objects with a title and a text (MuSiQue, DPR), pairs of a title and sentences (HotpotQA's
+    files), or columns of titles and of sentences or texts (HotpotQA, PubMedQA).
+    """
+    if isinstance(value, dict):
+        titles = first_of(value, ("title", "titles"))
+        bodies = first_of(value, ("sentences", "contexts", "text", "passage_text", "content"))
+        is_titled = isinstance(titles, list) and isinstance(bodies, list) and len(titles) == len(bodies)
+        value = [*zip(titles, bodies, strict=True)] if is_titled else bodies
+    passages = [_passage_in(item) for item in value] if isinstance(value, list) else []
+    return "\n\n".join(filter(None, passages)) or None if None not in passages else None
+
+
+def _passage_in(item: object) -> str | None:
+    title, body = None, item
+    if isinstance(item, dict):
+        title = first_of(item, ("title", "wikipedia_title"))
+        body = first_of(item, ("text", "paragraph_text", "passage_text", "content", "contents", "body"))
+    elif isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], list):
+        title, body = item
+    if list_of(body, str):
+        body = " ".join(sentence.strip() for sentence in body)
+    return "\n".join(filter(None, (title, body))) if isinstance(body, str) and isinstance(title, str | None) else None
 
 
 def _find_passage(record: dict, question: object) -> str | None:

@@ -1,11 +1,12 @@
 """Layouts of one request and one answer, each under a key of its own."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import add_context, extract_answer, history_turns, prefer_keys, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
+from infinity_assets.reading.layouts.options import OPTIONS
 from infinity_assets.reading.layouts.turns import add_system, make_exchange, turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
@@ -19,18 +20,32 @@ from infinity_assets.reading.layouts.values import (
     load_json,
     text_of,
 )
+from infinity_assets.reading.names import NAMES
+from infinity_assets.rows.grammar import Rejected
 
 _ANSWER_WORD = re.compile(r"answer|response|output|completion|solution|reply|target")
 _INPUTS = frozenset(("input", "inputs"))
+_OPTIONS = frozenset(OPTIONS)
 _KNOWN = frozenset((*ANSWERS, "target_scores"))
 
 PAIRS = (
     (("article", "document", "dialogue", "text", "passage"), ("highlights", "summary")),
     (("text",), ("code",)),
     (("message_1",), ("message_2",)),
+    (("patient",), ("doctor",)),
+    (("rewritten_intent", "intent"), ("snippet",)),
+    (("original_text",), ("ans",)),
     (("source", "src"), ("target", "tgt")),
 )
 """Keys of a text, paired with keys of the text made from it."""
+
+LANGUAGES = frozenset(NAMES["languages"])
+"""Names of columns that hold a text in a language."""
+
+_NUMBERS = frozenset(("id", "idx", "index", "score"))
+
+_LONE_LETTER = re.compile(r"\(?[A-H1-9]\)?\.?")
+_SQL = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 
 OUTPUTS = prefer_keys("output", "response")
 ANSWERS_FIRST = prefer_keys("solution", "generated_solution", "answer", "answers")
@@ -38,12 +53,15 @@ SOLUTIONS = prefer_keys("solution", "generated_solution", "response", "answer")
 COMPLETIONS = prefer_keys("completion", "response")
 
 
-def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
+def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft | Rejected] | None:
     """Return the draft of one exchange, or `None` if several unknown keys could hold the answer.
 
-    A request that is a transcript and ends with the assistant's mark, as in BELLE, becomes several turns.
+    A request that is a transcript and ends with the assistant's mark, as in BELLE, becomes several turns. The letter of
+    an option is no answer if the options could not be read.
     """
     answer, kept = extract_answer(record, answers)
+    if answer and len(answer) < 5 and not _OPTIONS.isdisjoint(record) and _LONE_LETTER.fullmatch(answer.strip()):
+        return [Rejected("ambiguous_answer", answer)]
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
     turns_before = transcripts.turns_before_answer(request) if request else None
@@ -52,7 +70,7 @@ def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> 
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
-def self_instruct(record: dict) -> list[Draft] | None:
+def self_instruct(record: dict) -> list[Draft | Rejected] | None:
     """Read `instruction`, or Super-NaturalInstructions' `definition`, with one conversation per item of `instances`."""
     instances = record["instances"]
     if not list_of(instances, dict):
@@ -68,7 +86,7 @@ def self_instruct(record: dict) -> list[Draft] | None:
 
 
 @layout("alpaca", ("instruction", "definition"))
-def alpaca(record: dict) -> list[Draft] | None:
+def alpaca(record: dict) -> list[Draft | Rejected] | None:
     """Read `instruction`, optional `input` or `context`, `system` and `history`, and `output` or a synonym.
 
     If the record also has an input and an answer, `definition` serves as the instruction (Super-NaturalInstructions,
@@ -83,70 +101,93 @@ def alpaca(record: dict) -> list[Draft] | None:
 
 
 @layout("question_answer", ("question",))
-def question_answer(record: dict) -> list[Draft] | None:
-    """Read `question`, optional `context`, and `answer` or SQuAD's `answers`. The answer may be missing."""
+def question_answer(record: dict) -> list[Draft | Rejected] | None:
+    """Read `question`, optional `context`, and `answer` or SQuAD's `answers`. The answer may be missing.
+
+    Spider's answer, a `query` in SQL, counts as such.
+    """
     impossible = record.get("is_impossible") is True
+    query = record.get("query")
+    if isinstance(query, str) and _SQL.match(query) and not isinstance(first_of(record, ANSWERS), str):
+        return _read_plain(record, "question", ("query",))
     return _read_plain(record, "question", () if impossible else ANSWERS_FIRST)
 
 
-def _read_plain(record: dict, key: str, answers: Iterable[str]) -> list[Draft] | None:
+def _read_plain(record: dict, key: str, answers: Iterable[str]) -> list[Draft | Rejected] | None:
     request = record[key]
     return read_exchange(record, add_context(record, request), answers) if is_plain(request) else None
 
 
 @layout("query_response", ("query",))
-def query_response(record: dict) -> list[Draft] | None:
+def query_response(record: dict) -> list[Draft | Rejected] | None:
     """Read `query`, `response` and optional `history`."""
     return _read_plain(record, "query", COMPLETIONS)
 
 
 @layout("problem_solution", ("problem",))
-def problem_solution(record: dict) -> list[Draft] | None:
+def problem_solution(record: dict) -> list[Draft | Rejected] | None:
     """Read `problem` and `solution`. The solution may be missing."""
     return _read_plain(record, "problem", SOLUTIONS)
 
 
 @layout("prompt_completion", ("prompt", "user_prompt"))
-def prompt_completion(record: dict) -> list[Draft] | None:
-    """Read `prompt` and `completion` or a synonym. The completion may be missing."""
+def prompt_completion(record: dict) -> list[Draft | Rejected] | None:
+    """Read `prompt` and `completion` or a synonym, or Cosmopedia's `text`. The completion may be missing."""
     prompt = first_of(record, ("prompt", "user_prompt"))
-    turns = turns_of(prompt) if not is_plain(prompt) else None
-    if turns:
-        answer, kept = extract_answer(record, COMPLETIONS)
-        return [Draft(add_system(record, [*turns, ("assistant", answer)]), kept)]
-    return read_exchange(record, add_context(record, prompt), COMPLETIONS) if is_plain(prompt) else None
+    if isinstance(prompt, list | dict):
+        return _read_after_turns(record, prompt, COMPLETIONS)
+    answers = ("text",) if record.keys() >= {"text", "seed_data"} and _KNOWN.isdisjoint(record) else COMPLETIONS
+    return read_exchange(record, add_context(record, prompt), answers) if is_plain(prompt) else None
 
 
 @layout(
     "input_target",
-    ("inputs_pretokenized", "inputs", "input", "user", "human", *REQUESTS[-5:]),
+    ("inputs_pretokenized", "inputs", "input", "input_text", "user", "human", *REQUESTS[-5:]),
     (*ANSWERS, "target_scores"),
 )
-def input_target(record: dict) -> list[Draft] | None:
+def input_target(record: dict) -> list[Draft | Rejected] | None:
     """Read `input` and `output`, FLAN's `inputs` and `targets`, or one text each of `user` and `assistant`."""
     request = first_of(record, REQUESTS)
+    if isinstance(request, list | dict):
+        return _read_after_turns(record, request, ANSWERS)
     return read_exchange(record, add_context(record, request), ANSWERS) if is_plain(request) else None
 
 
+def _read_after_turns(record: dict, request: object, answers: Iterable[str]) -> list[Draft | Rejected] | None:
+    """Return the draft of turns and the answer beside them, or `None` if the request holds no turns."""
+    turns = turns_of(request)
+    answer, kept = extract_answer(record, answers) if turns else (None, None)
+    return [Draft(add_system(record, [*turns, ("assistant", answer)]), kept)] if turns else None
+
+
 @layout("context_answer", CONTEXTS, ANSWERS)
-def context_answer(record: dict) -> list[Draft] | None:
-    """Read a `context` that includes the question, and `answer`."""
-    context = add_context(record)
+def context_answer(record: dict) -> list[Draft | Rejected] | None:
+    """Read a `context` that includes the question, and `answer`. A question of its own that is no text is not read."""
+    context = add_context(record) if first_of(record, REQUESTS) is None else None
     return read_exchange(record, context, ANSWERS) if context else None
 
 
-@layout("translation", ("translation",))
-def translation(record: dict) -> list[Draft] | None:
-    """Read WMT's `translation`: two texts by language, the source first."""
-    texts = load_json(record["translation"])
+@layout("translation", asks=lambda keys: "translation" in keys or _are_languages(keys))
+def translation(record: dict) -> list[Draft | Rejected] | None:
+    """Read two texts by language, the source first, under WMT's `translation` or in columns."""
+    if _are_languages(record.keys()):
+        texts: object = {key: text for key, text in record.items() if key not in _NUMBERS}
+    else:
+        texts = load_json(record.get("translation"))
     if not isinstance(texts, dict) or len(texts) != 2 or not all(isinstance(text, str) for text in texts.values()):
         return None
     (source, text), (target, answer) = texts.items()
     return [Draft([("user", _request_translation(source, target, text)), ("assistant", answer)])]
 
 
+def _are_languages(keys: Collection[str]) -> bool:
+    """Return whether records with these keys hold the same text in two languages, and beside it numbers at most."""
+    texts = [key for key in keys if key not in _NUMBERS]
+    return len(texts) == 2 and LANGUAGES.issuperset(texts)
+
+
 @layout("text_pair", *([key for pair in PAIRS for key in pair[side]] for side in (0, 1)))
-def text_pair(record: dict) -> list[Draft] | None:
+def text_pair(record: dict) -> list[Draft | Rejected] | None:
     """Read a text and the text made from it.
 
     These are `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages, and

@@ -1,7 +1,7 @@
 """The registry of layouts, and `parse`, which reads a record with them."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from infinity_assets.rows.schema import Kind
 LABELS = frozenset(NAMES["labels"])
 """Keys of facts about a conversation. Texts, numbers and booleans are kept as annotations in every layout."""
 
-REASONING = ("reasoning", "reasoning_content")
+REASONING = NAMES["reasoning"]
 """Keys of the reasoning behind an answer, kept as annotation `reasoning`."""
 
 OPENINGS = frozenset(
@@ -52,7 +52,7 @@ class Parsed(NamedTuple):
     """Annotations: values beside the conversation, as JSON values by name."""
 
 
-Reader = Callable[[Any], list[Draft] | None]
+Reader = Callable[[Any], Sequence[Draft | Rejected] | None]
 
 
 class Layout(NamedTuple):
@@ -163,7 +163,7 @@ def _plan(keys: tuple[object, ...]) -> Plan:
 
 _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$")
 _LIKE_CONTEXT = re.compile(
-    r"(^|_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|vignette|"
+    r"(^|_)(?<!^code_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|vignette|"
     r"situation)s?(_text)?$"
 )
 _QUESTIONS = frozenset(ASKED)
@@ -177,7 +177,7 @@ def _asks(names: Collection[str]) -> bool:
     return not _QUESTIONS.isdisjoint(names) or not (_REQUESTED.isdisjoint(names) or _ANSWERED.isdisjoint(names))
 
 
-def _find_layout(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
+def _find_layout(value: object, forced: str | None) -> tuple[str, Sequence[Draft | Rejected]] | None:
     """Return the name of the first layout that reads a value, and the drafts that it read."""
     if isinstance(value, dict):
         candidates, names, _ = _plan(tuple(value))
@@ -214,7 +214,9 @@ def _is_blank(record: dict, forced: str | None) -> bool:
     return any(load_json(value) in (None, [], {}) for value in openings)
 
 
-def _finish(draft: Draft, facts: Mapping[str, object] | None) -> Parsed | Rejected:
+def _finish(draft: Draft | Rejected, facts: Mapping[str, object] | None) -> Parsed | Rejected:
+    if isinstance(draft, Rejected):
+        return draft
     repaired = repair_roles(draft.turns)
     if isinstance(repaired, Rejected):
         return repaired

@@ -3,8 +3,8 @@
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import history_turns, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
-from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, list_of, load_json, text_of
+from infinity_assets.reading.layouts.turns import add_system, is_turn, list_rows, record_turns, turns_of
+from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, join_texts, list_of, load_json, text_of
 from infinity_assets.reading.names import NAMES
 from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 
@@ -80,9 +80,15 @@ def compared_answers(record: dict) -> list[Draft] | None:
 
 @layout("rated_answers", CANDIDATES)
 def rated_answers(record: dict) -> list[Draft] | None:
-    """Read a request with rated answers, as in UltraFeedback. Take the best; keep its `rating` and `other_answers`."""
+    """Read a request with rated answers, as in UltraFeedback. Take the best; keep its `rating` and `other_answers`.
+
+    ELI5's request is a title and a text, and its answers are columns of texts and scores.
+    """
+    if "title" in record and "selftext" in record:
+        record = {"prompt": join_texts(record["title"], record["selftext"]), "answers": record.get("answers")}
     for key in CANDIDATES:
         answers = load_json(record.get(key))
+        answers = list_rows(answers) if isinstance(answers, dict) else answers
         if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
             texts = [
                 text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion")))

@@ -1,14 +1,18 @@
-"""Layouts of exam data: multiple choice, questions about a paragraph."""
+"""Layouts of exam data: multiple choice, questions about a paragraph, inference, programs with tests."""
 
-import re
+from collections.abc import Iterable
 from string import ascii_uppercase
 
-from infinity_assets.reading.layouts.answers import add_context, extract_answer, prefer_keys
+from infinity_assets.reading.layouts.answers import add_context, extract_answer, prefer_keys, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import pair_of
+from infinity_assets.reading.layouts.options import GOLD, OPTIONS, find_options, find_right, has_options
+from infinity_assets.reading.layouts.turns import add_system, make_exchange, pair_of
 from infinity_assets.reading.layouts.values import (
+    CONTEXTS,
+    PASSAGES,
     RATIONALES,
     Turn,
+    alternatives,
     first_of,
     is_plain,
     join_texts,
@@ -17,29 +21,44 @@ from infinity_assets.reading.layouts.values import (
     text_of,
 )
 from infinity_assets.reading.names import NAMES
+from infinity_assets.rows.grammar import Rejected
 
-QUESTIONS = ("question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx")
-OPTIONS = ("choices", "options", "endings")
-GOLD = NAMES["right_option"]
-"""Keys of the right option, given as a letter, an index or its text."""
+QUESTIONS = (
+    "question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx", "startphrase", "prompt", "input",
+    "instruction", "题目",
+)  # fmt: skip
+"""Keys of a question with options, best first."""
 
-COLUMNS = (
-    ("a", "b", "c", "d", "e", "f"),
-    ("opa", "opb", "opc", "opd", "ope"),
-    ("option1", "option2", "option3", "option4", "option5"),
-    ("sol1", "sol2"),
-)
-"""Columns of options in tables: lettered, or as in MedMCQA, WinoGrande or PIQA."""
+HINTS = ("support", "hint", "premise")
+"""Keys of the context of a question with options, beside those of any question."""
+
+FREE_CHARS = 40
+"""Minimum length of an answer in words of its own. A shorter one should name an option."""
 
 MMLU = ("column_0", "column_1", "column_2", "column_3", "column_4", "column_5")
 """Columns of MMLU's tables, which have no header: the question, four options, the letter of the right one."""
 
-_LETTERED = re.compile(r"^\s*\(?([A-Z])\s*[).:：、]\s*")
+LISTED = ("qa_list", "qa_pairs", "qas", "questions")
+"""Keys of several questions about one context."""
+
+SINGLE = frozenset(("answers", "is_impossible", "id", "query_id", *OPTIONS))
+"""Keys of a question that does not depend on the one before it."""
+
+INFERENCE = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text_a", "text_b"))
+"""Keys of a statement and of another one that may follow from it."""
+
+VERDICTS = ("entailment", "neutral", "contradiction", "not_entailment")
+"""Names of the relations between two statements."""
+
+TRUTH = NAMES["option_is_right"]
+TESTS = NAMES["tests"]
+TESTED = ("canonical_solution", "reference_solution", "reference_code", "ground_truth_solution", *NAMES["tested_code"])
+"""Keys of a program that solves a task with tests."""
 
 
 @layout("multiple_choice", asks=lambda keys: _has_choice_keys(keys), answers=GOLD)
-def multiple_choice(record: dict) -> list[Draft] | None:
-    """Read a question with options (a list, columns, or ARC's objects of text and label) and the right one.
+def multiple_choice(record: dict) -> list[Draft | Rejected] | None:
+    """Read a question with options (a list, columns, one text, ARC's objects, right and wrong answers) and the right.
 
     The user's turn lists the options by letter; the answer is letter and text, after the rationale if there is one.
     """
@@ -51,122 +70,165 @@ def multiple_choice(record: dict) -> list[Draft] | None:
             "options": [record[name] for name in MMLU[1:5]],
             "answer": record["column_5"],
         }
-    question_object = load_json(record.get("question"))
-    if isinstance(question_object, dict):  # in ARC's files the question contains the options
-        record = {
-            **record,
-            "question": question_object.get("stem"),
-            **{key: question_object[key] for key in OPTIONS if key in question_object},
-        }
-    question = first_of(record, QUESTIONS)
-    found = _find_options(record)
-    if not found or not is_plain(question):
+    key = next((name for name in QUESTIONS if is_plain(record.get(name)) and record[name] != ""), None)
+    options = find_options(record) if key else None
+    if key is None or options is None:
         return None
-    texts, labels = found
-    letters = [ascii_uppercase[index] for index in range(len(texts))]
-    listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
-    gold = first_of(record, GOLD)
-    index = _find_index(gold, texts, labels)
-    answer = text_of(gold)
-    if index is not None:
-        answer = join_texts(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
-    instruction = record.get("instruction")
-    return [Draft([("user", join_texts(instruction, add_context(record, question, listed))), ("assistant", answer)])]
+    letters = ascii_uppercase[: len(options.texts)]
+    listed = [f"{letter}. {text}" for letter, text in zip(letters, options.texts, strict=True)]
+    right = find_right(record, options)
+    if right is not None:
+        answer = "\n".join(listed[index] for index in right)
+        answer = join_texts(first_of(record, RATIONALES), answer) if answer else ""
+    else:  # the answer may be a sentence
+        answer = first_of(record, ("output", "response", "answer", "solution"))
+        if not isinstance(answer, str) or len(answer) < FREE_CHARS:
+            return [Rejected("ambiguous_answer", str({name: record[name] for name in GOLD if name in record})[:200])]
+    before = [record[name] for name in HINTS if is_plain(record.get(name))]
+    if key != "instruction":
+        before.insert(0, record.get("instruction"))
+    request = join_texts(*before, add_context(record, record[key], "\n".join(listed)))
+    return [Draft(add_system(record, make_exchange(request, answer)))]
 
 
-@layout("context_pairs", ("context",), ("qa_list", "qa_pairs", "qas"))
-def context_pairs(record: dict) -> list[Draft] | None:
-    """Read a `context` with question-answer pairs as one conversation. The context precedes the first question.
-
-    This is the form of ft-instruction-synthesizer-collection (`QA_list` of Q and A). In SQuAD's form (`qas`), each
-    question is a conversation of its own.
-    """
-    pairs = load_json(first_of(record, ("qa_list", "qa_pairs", "qas")))
-    if not list_of(pairs, dict):
+@layout("question_object", ("question",), answers=GOLD)
+def question_object(record: dict) -> list[Draft | Rejected] | None:
+    """Read a question that contains its options, as in ARC's files; the right one may be inside or beside it."""
+    inner = load_json(record["question"])
+    if not isinstance(inner, dict):
         return None
-    if any("answers" in pair or "is_impossible" in pair for pair in pairs):
-        return [_draft_question(record, pair) for pair in pairs]
-    turns: list[Turn] = []
-    for pair in pairs:
-        exchange = pair_of(pair)
-        if exchange is None:
-            return None
-        turns += exchange
-    return [Draft([("user", add_context(record, turns[0][1]) if turns[0][1] is not None else None), *turns[1:]])]
-
-
-@layout("squad", ("paragraphs",))
-def squad(record: dict) -> list[Draft] | None:
-    """Read an article of SQuAD: `paragraphs` of `context` and `qas`, one conversation per question."""
-    paragraphs = record["paragraphs"]
-    if not list_of(paragraphs, dict):
-        return None
-    found = [
-        _draft_question(paragraph, qa)
-        for paragraph in paragraphs
-        if list_of(paragraph.get("qas"), dict)
-        for qa in paragraph["qas"]
-    ]
-    return found or None
-
-
-def _draft_question(paragraph: dict, qa: dict) -> Draft:
-    answer, kept = ("", None) if qa.get("is_impossible") is True else extract_answer(qa, prefer_keys("answers"))
-    return Draft([("user", join_texts(paragraph.get("context"), qa.get("question"))), ("assistant", answer)], kept)
+    stem = first_of(inner, ("stem", "question", "text", "content", "prompt"))
+    parts = {key: inner[key] for key in (*OPTIONS, *GOLD, *CONTEXTS) if key in inner}
+    return multiple_choice({**record, **parts, "question": stem})
 
 
 def _has_choice_keys(keys: frozenset[str]) -> bool:
     if keys.isdisjoint(QUESTIONS):
         return keys.issuperset(MMLU) and "column_6" not in keys
-    return not keys.isdisjoint((*OPTIONS, GOLD[0])) or any(keys.issuperset(columns[:2]) for columns in COLUMNS)
+    return has_options(keys)
 
 
-def _find_options(record: dict) -> tuple[list[str], list[str]] | None:
-    """Return the texts of the options and their labels, or `None` if there are no options."""
-    value = load_json(first_of(record, OPTIONS))
-    if value is None:
-        for names in COLUMNS:
-            columns = [key for key in names if is_plain(record.get(key))]
-            if len(columns) > 1:
-                numbered = names[0] != "sol1"
-                labels = [key[-1].upper() for key in columns] if numbered else list(ascii_uppercase[: len(columns)])
-                return [str(record[key]) for key in columns], labels
-        return None
-    if isinstance(value, dict):
-        texts = value.get("text")
-        labels = value.get("label", value.get("labels"))
-        if not isinstance(texts, list):
-            labels = list(value)
-            texts = list(value.values())
-    elif list_of(value, dict):
-        texts = [first_of(option, ("text", "value", "content", "option")) for option in value]
-        labels = [first_of(option, ("label", "key", "id")) for option in value]
+@layout("context_pairs", LISTED)
+def context_pairs(record: dict) -> list[Draft | Rejected] | None:
+    """Read a context with a list of questions and their answers.
+
+    Question-answer pairs (ft-instruction-synthesizer-collection's `QA_list` of Q and A) and the questions and answers
+    of a dialogue (CoQA, QuAC) are one conversation, in which the context precedes the first question. Questions with
+    options (RACE), and questions that have ids or lists of answers (SQuAD's `qas`, DROP), are conversations of their
+    own.
+    """
+    listed = load_json(first_of(record, LISTED))
+    answers = load_json(record.get("answers"))
+    if answers and isinstance(listed, list):
+        pairs = _zip_answers(listed, answers, load_json(first_of(record, OPTIONS)))
     else:
-        texts = value
-        labels = None
-    if not isinstance(texts, list) or not 1 < len(texts) <= len(ascii_uppercase) or not all(map(is_plain, texts)):
+        pairs = listed if list_of(listed, dict) else None
+    if not pairs:
         return None
-    texts = [str(text).strip() for text in texts]
-    if all((found := _LETTERED.match(text)) and found[1] == ascii_uppercase[index] for index, text in enumerate(texts)):
-        texts = [_LETTERED.sub("", text) for text in texts]
-    if isinstance(labels, list) and len(labels) == len(texts):
-        return texts, [str(label).strip() for label in labels]
-    return texts, list(ascii_uppercase[: len(texts)])
+    context = add_context(record) or text_of(first_of(record, PASSAGES))
+    if any(not SINGLE.isdisjoint(pair) for pair in pairs) and all(is_plain(pair.get("question")) for pair in pairs):
+        return [draft for pair in pairs for draft in _read_question(context, pair)]
+    turns: list[Turn] = []
+    for pair in pairs:
+        exchange = pair_of(pair)
+        if exchange is None or not exchange[0][1]:
+            return None
+        turns += exchange
+    if not context:
+        return [Draft(turns[index : index + 2]) for index in range(0, len(turns), 2)]
+    return [Draft([("user", join_texts(context, turns[0][1])), *turns[1:]])]
 
 
-def _find_index(gold: object, texts: list[str], labels: list[str]) -> int | None:
-    """Return the index of the right option or `None`. Records give its label, text, letter or index from 0."""
-    text = text_of(gold)
-    if not text or not text.strip():
+def _zip_answers(questions: list, answers: object, options: object) -> list[dict] | None:
+    """Return questions with their answers and options, which are lists in the same order."""
+    if isinstance(answers, dict):
+        answers = first_of(answers, ("texts", "input_text", "text"))
+    if not isinstance(answers, list) or len(answers) != len(questions):
         return None
-    text = text.strip()
-    if isinstance(gold, int) and not isinstance(gold, bool) and text not in labels:
-        return gold if 0 <= gold < len(texts) else None
-    for names in (labels, texts, list(ascii_uppercase[: len(texts)])):
-        if text in names:
-            return names.index(text)
-    if len(text) < 3 and text.isdecimal() and int(text) < len(texts):
-        return int(text)
-    lettered = _LETTERED.match(text) or re.match(r"^\(?([A-Za-z])\)?$", text)
-    letter = lettered[1].upper() if lettered else ""
-    return ascii_uppercase.index(letter) if letter and ascii_uppercase.index(letter) < len(texts) else None
+    texts = [
+        first_of(question, ("input_text", "question", "text")) if isinstance(question, dict) else question
+        for question in questions
+    ]
+    chosen = [
+        first_of(answer, ("input_text", "text", "answer")) if isinstance(answer, dict) else answer for answer in answers
+    ]
+    if options is None:
+        first = [alternatives(answer) for answer in chosen]
+        return [
+            {"question": text, "answer": found[0] if found else None} for text, found in zip(texts, first, strict=True)
+        ]
+    if not list_of(options, list) or len(options) != len(texts):
+        return None
+    return [
+        {"question": text, "answer": answer, "options": listed}
+        for text, answer, listed in zip(texts, chosen, options, strict=True)
+    ]
+
+
+@layout("squad", ("paragraphs",))
+def squad(record: dict) -> list[Draft | Rejected] | None:
+    """Read an article of SQuAD: `paragraphs` of `context` and `qas`, one conversation per question."""
+    paragraphs = record["paragraphs"]
+    if not list_of(paragraphs, dict):
+        return None
+    found = [
+        draft
+        for paragraph in paragraphs
+        if list_of(paragraph.get("qas"), dict)
+        for qa in paragraph["qas"]
+        for draft in _read_question(text_of(paragraph.get("context")), qa)
+    ]
+    return found or None
+
+
+def _read_question(context: str | None, qa: dict) -> Iterable[Draft | Rejected]:
+    """Return the conversation of one of several questions about a context."""
+    if chosen := multiple_choice({"context": context, **qa}) if find_options(qa) else None:
+        return chosen
+    answer, kept = ("", None) if qa.get("is_impossible") is True else extract_answer(qa, prefer_keys("answers"))
+    return [Draft(make_exchange(join_texts(context, qa.get("question")), answer), kept)]
+
+
+@layout("dream", bare=(list,))
+def dream(record: list) -> list[Draft | Rejected] | None:
+    """Read DREAM's lists of a dialogue, questions about it, and an id."""
+    if len(record) < 2 or not list_of(record[0], str) or not list_of(record[1], dict):
+        return None
+    return context_pairs({"context": "\n".join(record[0]), "qas": record[1]})
+
+
+@layout("inference", *zip(*INFERENCE, strict=True), ("label", "gold_label"), answers=("label",))
+def inference(record: dict) -> list[Draft | Rejected] | None:
+    """Read two statements and the name of their relation (SNLI, MultiNLI). Numbers as labels are not read."""
+    first, second = next((pair for pair in INFERENCE if pair[0] in record and pair[1] in record), (None, None))
+    name = str(first_of(record, ("gold_label", "label"))).strip().lower()
+    if name not in VERDICTS:
+        return [Rejected("ambiguous_answer", name)] if name in ("-", "") else None
+    asked = "Entailment or not?" if name == "not_entailment" else "Entailment, neutral or contradiction?"
+    statements = f"Premise: {record[first]}\nHypothesis: {record[second]}"
+    return [Draft(make_exchange(join_texts(statements, asked), name))]
+
+
+@layout("program", NAMES["code_tasks"], TESTED, (*TESTS, *TESTED[:4]))
+def program(record: dict) -> list[Draft] | None:
+    """Read the task, the first right solution, and as annotation `tests` the tests of a program (HumanEval, APPS).
+
+    Solutions are a text, a list, or an object of lists (CodeContests); wrong ones under other keys are not read.
+    """
+    request = request_of(record) or add_context(record, first_of(record, NAMES["code_tasks"]))
+    key = next((name for name in TESTED if record.get(name) not in (None, "", [])), None)
+    solutions = record[key] if key else ""
+    if key == "solutions":
+        solutions = load_json(solutions)
+    if isinstance(solutions, dict):
+        solutions = first_of(solutions, ("solution", "solutions", "code", "text"))
+    if list_of(solutions, dict):
+        judged = [solution for solution in solutions if not any(solution.get(name) is False for name in TRUTH)]
+        solutions = [first_of(solution, ("code", "solution", "text", "content")) for solution in judged]
+    texts = [solutions] if isinstance(solutions, str) else alternatives(solutions)
+    if not request or texts is None:
+        return None
+    starter = record.get("starter_code")
+    turns = make_exchange(join_texts(request, starter if is_plain(starter) else None), texts[0] if texts else "")
+    tests = first_of(record, TESTS)
+    return [Draft(add_system(record, turns), {"tests": tests} if tests is not None else None)]

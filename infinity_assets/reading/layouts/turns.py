@@ -43,7 +43,7 @@ def turns_of(value: object) -> list[Turn] | None:
     """
     value = load_json(value)
     if isinstance(value, dict):
-        value = _to_list(value)
+        value = list_rows(value)
     if not isinstance(value, list) or not value:
         return None
     if isinstance(value[0], dict):
@@ -162,7 +162,7 @@ def _assign_roles(turns: list[Turn]) -> list[Turn]:
     return [(roles[str(name).strip().lower()] or name, content) for name, content in turns]
 
 
-def _to_list(columns: dict) -> object:
+def list_rows(columns: dict) -> object:
     """Convert an object of equally long lists, or of numbered objects, to a list of objects."""
     lists = [column for column in columns.values() if isinstance(column, list)]
     if columns and len(lists) == len(columns) and len(set(map(len, lists))) == 1:

@@ -24,6 +24,9 @@ REQUESTS = NAMES["requests"]
 CONTEXTS = ("context", "passage", "document", "article", "paragraph", "story")
 """Keys of the context of a question."""
 
+CONTEXT_LISTS = NAMES["context_lists"]
+"""Keys of several texts that are the context of a question."""
+
 PASSAGES = ("text", "content", "input")
 """Keys of a text that is the context of a question if it stands beside one."""
 
@@ -73,10 +76,20 @@ def alternatives(value: object, depth: int = 3) -> list[str] | None:
         texts = [text for item in value if not isinstance(item, list) for text in alternatives(item, depth - 1) or ()]
         return list(dict.fromkeys(texts)) or (None if any(value) else [])
     if isinstance(value, dict):
+        if "spans" in value:  # DROP: the answer is all spans, or a number or a date
+            return _texts_of_spans(value)
         inner = first_of(value, ("text", "value", "content"))
         return alternatives(inner, depth - 1) if isinstance(inner, str | list) or value.get("text") == [] else None
     text = text_of(value)
     return None if text is None else [text] if text else []
+
+
+def _texts_of_spans(value: dict) -> list[str]:
+    spans = value["spans"]
+    date = value.get("date")
+    parts = [date.get(name) for name in ("day", "month", "year")] if isinstance(date, dict) else []
+    text = ", ".join(spans) if list_of(spans, str) else text_of(value.get("number")) or " ".join(filter(None, parts))
+    return [text] if text else []
 
 
 def join_texts(*values: object) -> str | None:
