@@ -70,7 +70,7 @@ def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> 
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
-def self_instruct(record: dict) -> list[Draft | Rejected] | None:
+def self_instruct(record: dict) -> list[Draft] | None:
     """Read `instruction`, or Super-NaturalInstructions' `definition`, with one conversation per item of `instances`."""
     instances = record["instances"]
     if not list_of(instances, dict):

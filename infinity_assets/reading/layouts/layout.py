@@ -163,8 +163,8 @@ def _plan(keys: tuple[object, ...]) -> Plan:
 
 _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$")
 _LIKE_CONTEXT = re.compile(
-    r"(^|_)(?<!^code_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|vignette|"
-    r"situation)s?(_text)?$"
+    r"(^|_)(?<!^code_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|"
+    r"vignette|situation)s?(_text)?$"
 )
 _QUESTIONS = frozenset(ASKED)
 _REQUESTED = frozenset((*REQUESTS, "goal"))

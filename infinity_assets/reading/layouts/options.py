@@ -57,8 +57,10 @@ def find_options(record: dict) -> Options | None:
             return _mix(options.texts, options.right) if key == "mc1_targets" else options
     columns = _option_columns(tuple(record))
     wrong = load_json(first_of(record, WRONG))
-    if list_of(wrong, str) or (columns and columns.is_wrong):
-        texts = [first_of(record, _ANSWERS), *(wrong if list_of(wrong, str) else map(record.get, columns.keys))]
+    if columns and columns.is_wrong and not list_of(wrong, str):
+        wrong = [record[key] for key in columns.keys]
+    if isinstance(wrong, list):
+        texts = [first_of(record, _ANSWERS), *wrong]
         texts = [str(text).strip() for text in texts if is_plain(text) and text != ""]
         return _mix(list(dict.fromkeys(texts)), [0]) if is_plain(first_of(record, _ANSWERS)) else None
     if columns:

@@ -1,6 +1,6 @@
 """Layouts of exam data: multiple choice, questions about a paragraph, inference, programs with tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import ascii_uppercase
 
 from infinity_assets.reading.layouts.answers import add_context, extract_answer, prefer_keys, request_of
@@ -47,7 +47,7 @@ SINGLE = frozenset(("answers", "is_impossible", "id", "query_id", *OPTIONS))
 INFERENCE = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text_a", "text_b"))
 """Keys of a statement and of another one that may follow from it."""
 
-VERDICTS = ("entailment", "neutral", "contradiction", "not_entailment")
+RELATIONS = ("entailment", "neutral", "contradiction")
 """Names of the relations between two statements."""
 
 TRUTH = NAMES["option_is_right"]
@@ -92,7 +92,7 @@ def multiple_choice(record: dict) -> list[Draft | Rejected] | None:
 
 
 @layout("question_object", ("question",), answers=GOLD)
-def question_object(record: dict) -> list[Draft | Rejected] | None:
+def question_object(record: dict) -> Sequence[Draft | Rejected] | None:
     """Read a question that contains its options, as in ARC's files; the right one may be inside or beside it."""
     inner = load_json(record["question"])
     if not isinstance(inner, dict):
@@ -190,7 +190,7 @@ def _read_question(context: str | None, qa: dict) -> Iterable[Draft | Rejected]:
 
 
 @layout("dream", bare=(list,))
-def dream(record: list) -> list[Draft | Rejected] | None:
+def dream(record: list) -> Sequence[Draft | Rejected] | None:
     """Read DREAM's lists of a dialogue, questions about it, and an id."""
     if len(record) < 2 or not list_of(record[0], str) or not list_of(record[1], dict):
         return None
@@ -202,11 +202,10 @@ def inference(record: dict) -> list[Draft | Rejected] | None:
     """Read two statements and the name of their relation (SNLI, MultiNLI). Numbers as labels are not read."""
     first, second = next((pair for pair in INFERENCE if pair[0] in record and pair[1] in record), (None, None))
     name = str(first_of(record, ("gold_label", "label"))).strip().lower()
-    if name not in VERDICTS:
+    if name not in RELATIONS:
         return [Rejected("ambiguous_answer", name)] if name in ("-", "") else None
-    asked = "Entailment or not?" if name == "not_entailment" else "Entailment, neutral or contradiction?"
     statements = f"Premise: {record[first]}\nHypothesis: {record[second]}"
-    return [Draft(make_exchange(join_texts(statements, asked), name))]
+    return [Draft(make_exchange(join_texts(statements, "Entailment, neutral or contradiction?"), name))]
 
 
 @layout("program", NAMES["code_tasks"], TESTED, (*TESTS, *TESTED[:4]))
