@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 
@@ -128,14 +130,24 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[Hub]:
-    """Run a Hub on a free port of this machine."""
+    """Run a Hub on a free port of this machine, and make it the Hub of this process.
+
+    An engine that ran in this process before may have set it offline.
+    """
+    from huggingface_hub import constants
+
     hub = Hub("")
     with _Server(("127.0.0.1", 0), _handler(hub)) as server:
         hub.endpoint = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
+        environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
         try:
-            yield hub
+            with (
+                patch.dict(os.environ, {**environment, "HF_ENDPOINT": hub.endpoint}, clear=True),
+                patch.object(constants, "HF_HUB_OFFLINE", False),
+            ):
+                yield hub
         finally:
             server.shutdown()
             thread.join()

@@ -38,9 +38,8 @@ def mine(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def server() -> Iterator[Hub]:
     with serving() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         yield running
 
 

@@ -28,12 +28,9 @@ URL = f"hf://datasets/{REPO}"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    # Read when the client is imported, which an engine in this process may have done offline.
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with serving() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         yield running
 
 
@@ -328,7 +325,7 @@ def test_a_split_without_readable_files_is_an_error(server: Hub) -> None:
         hub.resolve(REPO)
 
 
-def test_an_unreachable_hub_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_an_error(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match="The Hub cannot be reached"):
         hub.resolve(REPO)
