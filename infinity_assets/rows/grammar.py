@@ -5,6 +5,7 @@ contains the marks of a chat template. `find_grammar_faults` finds no fault in t
 accepts.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,13 @@ from infinity_assets.rows.words import load_words
 
 Message = dict[str, str]
 
+
+class Masked(str):
+    """The text of an assistant's turn that the dataset excludes from training."""
+
+    __slots__ = ()
+
+
 _WORDS = load_words(Path(__file__).with_name("grammar.yaml"))
 
 ROLES: dict[str, str] = {name: role for role, names in _WORDS["roles"].items() for name in names}
@@ -22,6 +30,12 @@ ROLES: dict[str, str] = {name: role for role, names in _WORDS["roles"].items() f
 
 DEBRIS: tuple[str, ...] = tuple(_WORDS["debris"])
 """Marks of chat templates. In a text, a trainer would mistake them for those of its own template."""
+
+_MEDIA = re.compile(
+    r"^\s*(?:<(?:image|video|audio)>\s*)+(?!tags?\b|elements?\b|attributes?\b|is\b|and\b|or\b|vs\b|in\b|\S*</)"
+    r"|\n\s*<(?:image|video|audio)>\s*$|<\|(?:image|video|audio|vision)\w*\|>|<(?:Image|Img)Here>|<image_placeholder>"
+)
+"""Matches the place of an image, a sound or a video in a request. A question about the HTML tag has none."""
 
 _LAST = {mark[-1] for mark in DEBRIS}
 
@@ -38,6 +52,8 @@ class Repaired(NamedTuple):
     messages: list[Message]
     repair: str | None
     """Names of the repairs, joined by `+`; stripping whitespace around a turn is not a repair."""
+    masked: list[int]
+    """Indexes of the assistant's turns that the dataset excludes from training; never the last turn."""
 
 
 class Rejected(NamedTuple):
@@ -55,9 +71,11 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
     A single question without an answer is kept. Repairs, by their names in `decisions`: `template_debris` at the end of
     a turn is cut; `nul_characters` are removed; `system_tagged_as_assistant` is retagged; `empty_system_removed`;
     `same_role_turns_merged`, with a blank line between them; `leading_assistant_turn_cut`, a greeting that answers
-    nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
+    nothing; `empty_last_turn_cut`; `masked_last_turn_cut`, an answer that is not to be learned; and
+    `unanswered_last_turn_cut`.
     """
     repairs: list[str] = []
+    masks = False
     messages: list[Message] = []
     for name, content in turns:
         role = ROLES.get(name) or ROLES.get(name.strip().lower()) if isinstance(name, str) else None
@@ -73,6 +91,9 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
         if "\0" in text:
             text, _ = _strip_debris(text.replace("\0", ""), indented=role == "assistant")
             repairs.append("nul_characters")
+        if isinstance(content, Masked) and role == "assistant":
+            text = Masked(text)
+            masks = True
         messages.append({"role": role, "content": text})
 
     if _is_system_prompt(messages):
@@ -94,16 +115,20 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             repairs.append("empty_last_turn_cut")
     if len(messages) == start or not all(message["content"] for message in messages):
         return Rejected("empty_turn")
-    if len(messages) > start + 1 and messages[-1]["role"] == "user":
-        messages.pop()
-        repairs.append("unanswered_last_turn_cut")
+    while len(messages) > start + 1 and (messages[-1]["role"] == "user" or type(messages[-1]["content"]) is Masked):
+        repairs.append("masked_last_turn_cut" if messages.pop()["role"] == "assistant" else "unanswered_last_turn_cut")
     for message in messages:
         content = message["content"]
         if "<" in content or "[" in content:
             for mark in DEBRIS:
                 if mark in content:
                     return Rejected("template_debris", mark)
-    return Repaired(messages, "+".join(dict.fromkeys(repairs)) or None)
+            if message["role"] == "user" and (place := _MEDIA.search(content)):
+                return Rejected("non_text_content", place[0].strip())
+    masked = [index for index, message in enumerate(messages) if type(message["content"]) is Masked] if masks else []
+    for index in masked:
+        messages[index]["content"] = str(messages[index]["content"])
+    return Repaired(messages, "+".join(dict.fromkeys(repairs)) or None, masked)
 
 
 def _alternate(roles: Sequence[str]) -> bool:
@@ -121,7 +146,10 @@ def _repair_order(messages: list[Message], repairs: list[str]) -> list[Message]:
         if message["role"] == "system" and not message["content"]:
             repairs.append("empty_system_removed")
         elif merged and merged[-1]["role"] == message["role"]:
-            merged[-1]["content"] = "\n\n".join(filter(None, (merged[-1]["content"], message["content"])))
+            parts = (merged[-1]["content"], message["content"])
+            whole = "\n\n".join(filter(None, parts))
+            # A turn that is learned in part would be learned as a whole.
+            merged[-1]["content"] = Masked(whole) if any(type(part) is Masked for part in parts) else whole
             repairs.append("same_role_turns_merged")
         else:
             merged.append(message)

@@ -218,7 +218,7 @@ READ = {
     "context and answer": ({"context": "Q: q\nA:", "chain_of_thought": "t", "answer": "a"}, "u:Q: q\nA: | a:t\n\na", None),
     "user and assistant": ({"system": "s", "user": "q", "assistant": "a"}, "s:s | u:q | a:a", None),
     "MATH": ({"problem": "q", "solution": "a", "answer": "4"}, "u:q | a:a", None),
-    "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False}),
+    "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False, "verdict": "wrong"}),
     "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
     "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
     "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
@@ -244,7 +244,7 @@ READ = {
     "pairs in a list": ({"conversation": [{"human": "q", "assistant": "a"}, {"human": "r", "assistant": "b"}]}, "u:q | a:a | u:r | a:b", None),
     "JSON in a cell": ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'}, "u:q | a:a", None),
     "a bare list of turns": (turns("q", "a", names=("client", "counselor")), "u:q | a:a", None),
-    "KTO": ({"messages": turns("q", "a"), "label": False}, "u:q | a:a", {"label": False}),
+    "KTO": ({"messages": turns("q", "a"), "label": False}, "u:q | a:a", {"label": False, "verdict": "wrong"}),
     "Infinity-Instruct": (
         {"id": 1, "conversations": turns("q", "a", names=("human", "gpt"), keys=("from", "value")), "label": {"ability_en": ["x"]},
          "langdetect": "en", "source": "S", "reward": 2.5, "other": 1},

@@ -30,7 +30,7 @@ CONVERSATION = [{"from": "human", "value": ASKED["question"]}, {"from": "gpt", "
 UNREAD = {
     "nothing": (ASKED, set()),
     "a remark": (ASKED | {"remark": PROSE}, {"remark"}),
-    "a truth value": (ASKED | {"kto_tag": True}, {"kto_tag"}),
+    "a truth value": (ASKED | {"is_edited": True}, {"is_edited"}),
     "a label is an annotation": (ASKED | {"score": 3.5, "category": "history"}, set()),
     "reasoning under a name that nobody knows": (ASKED | {"Musings": OTHER}, {"Musings"}),
     "a number that happens to occur in the answer": ({"question": "q?", "answer": "17 men", "year": 17}, {"year"}),

@@ -16,6 +16,7 @@ from infinity_assets.reading.layouts.values import (
     Turn,
     alternatives,
     first_of,
+    is_missing,
     is_plain,
     join_texts,
     list_of,
@@ -46,7 +47,7 @@ def history_turns(record: dict) -> list[Turn]:
     An unreadable history becomes a turn without text, so that the record is dropped, not read without its beginning.
     """
     history = record.get("history")
-    if not history or (isinstance(history, str) and not history.strip("[] ")):
+    if is_missing(history) or not history or (isinstance(history, str) and not history.strip("[] ")):
         return []
     return turns_of(history) or [("user", None)]
 
@@ -54,9 +55,9 @@ def history_turns(record: dict) -> list[Turn]:
 def request_of(record: dict) -> str | None:
     """Return the request as one text: instruction and input, or context and question; empty if there is no request."""
     if "instruction" in record and is_plain(record["instruction"]):
-        more = [value for key, value in record.items() if key in _INPUTS and value]
+        more = [value for key, value in record.items() if key in _INPUTS and not is_missing(value)]
         return join_texts(record["instruction"], *more) if more else text_of(record["instruction"])
-    name = next((key for key in REQUESTS if record.get(key) is not None), None)
+    name = next((key for key in REQUESTS if not is_missing(record.get(key))), None)
     return add_context(record, record[name]) if name else ""
 
 

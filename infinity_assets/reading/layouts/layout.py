@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from infinity_assets.reading.layouts.facts import REASONING, FactKeys, collect_facts, find_fact_keys, find_media
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     ASKED,
@@ -12,7 +13,6 @@ from infinity_assets.reading.layouts.values import (
     REQUESTS,
     SYSTEMS,
     Turn,
-    first_of,
     load_json,
     plain_key,
 )
@@ -20,12 +20,6 @@ from infinity_assets.reading.names import NAMES
 from infinity_assets.reading.suggest import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
-
-LABELS = frozenset(NAMES["labels"])
-"""Keys of facts about a conversation. Texts, numbers and booleans are kept as annotations in every layout."""
-
-REASONING = NAMES["reasoning"]
-"""Keys of the reasoning behind an answer, kept as annotation `reasoning`."""
 
 OPENINGS = frozenset(
     (*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text")
@@ -66,7 +60,7 @@ class Layout(NamedTuple):
     bare: tuple[type, ...]
     """Types of records other than objects that this layout reads."""
     answers: frozenset[str]
-    """Keys of `LABELS` that hold the answer in this layout, and are therefore not kept."""
+    """Keys of facts that hold the answer in this layout, and are therefore not kept."""
 
 
 LAYOUTS: dict[str, Layout] = {}
@@ -113,9 +107,13 @@ def parse_named(value: object, layout: str | None = None) -> tuple[str | None, l
     if match is None:
         is_blank = isinstance(value, dict) and _is_blank(value, layout)
         return None, [Rejected("empty_turn") if is_blank else Rejected("unknown_layout", shape(value))]
-    labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
-    facts = _collect_labels(value, labels, LAYOUTS[match[0]].answers) if labels and isinstance(value, dict) else None
-    return match[0], [_finish(draft, facts) for draft in match[1]]
+    name, drafts = match
+    keys = _plan(tuple(value)).facts if isinstance(value, dict) else None
+    if keys is None or not isinstance(value, dict):
+        return name, [_finish(draft) for draft in drafts]
+    facts = collect_facts(value, keys, LAYOUTS[name].answers)
+    media = find_media(value, keys)
+    return name, [_finish(draft, facts, media) for draft in drafts]
 
 
 def recognizes(value: object) -> bool:
@@ -129,6 +127,12 @@ def layout_of(value: object, layout: str | None = None) -> str | None:
     return match[0] if match else None
 
 
+def read_drafts(record: dict) -> Sequence[Draft | Rejected] | None:
+    """Return the conversations of a record as the first layout that fits reads them, or `None`."""
+    match = _find_layout(record, None)
+    return match[1] if match else None
+
+
 class Plan(NamedTuple):
     """Facts about records with the same keys, cached."""
 
@@ -136,8 +140,7 @@ class Plan(NamedTuple):
     """The layouts to try."""
     names: dict[object, str] | None
     """The plain name (`plain_key`) of each key, or `None` if all keys are plain."""
-    labels: dict[object, str]
-    """The plain names of the keys in `LABELS` and `REASONING`."""
+    facts: FactKeys | None
 
 
 @lru_cache(1024)
@@ -151,17 +154,22 @@ def _plan(keys: tuple[object, ...]) -> Plan:
     for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST), (CONTEXTS, _LIKE_CONTEXT)):
         if known is CONTEXTS and not _asks(names.values()):
             continue
-        alike = [key for key, name in names.items() if pattern.search(name) and name not in SYSTEMS]
+        alike = [key for key, name in names.items() if pattern.search(name) and not _OF_ANOTHER.match(name)]
         if len(alike) == 1 and taken.isdisjoint(known):
             names[alike[0]] = known[0]
     present = frozenset(names.values())
     candidates = tuple(candidate for candidate in LAYOUTS.values() if candidate.asks and candidate.asks(present))
     same = all(key is name or key == name for key, name in names.items())
-    labels = {key: name for key, name in names.items() if name in LABELS or name in REASONING}
-    return Plan(candidates, None if same else names, labels)
+    return Plan(candidates, None if same else names, find_fact_keys(names))
 
 
 _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$")
+_OF_ANOTHER = re.compile(
+    rf"(?:{'|'.join((*SYSTEMS, *NAMES['chosen'], *NAMES['rejected'], *REASONING))})$"
+    r"|(?:wrong|incorrect|bad|rejected|other|worse|worst|negative|false)_"
+)
+"""Matches keys that resemble one of an answer, a request or a context, and mean something else."""
+
 _LIKE_CONTEXT = re.compile(
     r"(^|_)(?<!^code_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|"
     r"vignette|situation)s?(_text)?$"
@@ -191,19 +199,6 @@ def _find_layout(value: object, forced: str | None) -> tuple[str, Sequence[Draft
     return None
 
 
-def _collect_labels(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
-    """Return the labels and the reasoning of a record, without the labels in `answers`."""
-    facts = {
-        name: record[key]
-        for key, name in labels.items()
-        if name not in answers and isinstance(record[key], str | int | float)
-    }
-    thought = first_of(facts, REASONING)
-    for name in REASONING:
-        facts.pop(name, None)
-    return facts | {"reasoning": thought} if thought is not None else facts
-
-
 def _is_blank(record: dict, forced: str | None) -> bool:
     """Return whether a record has the keys of a layout, but its conversation begins with a blank value."""
     candidates, names, _ = _plan(tuple(record))
@@ -214,12 +209,26 @@ def _is_blank(record: dict, forced: str | None) -> bool:
     return any(load_json(value) in (None, [], {}) for value in openings)
 
 
-def _finish(draft: Draft | Rejected, facts: Mapping[str, object] | None) -> Parsed | Rejected:
+def _finish(
+    draft: Draft | Rejected, facts: Mapping[str, object] | None = None, media: object | None = None
+) -> Parsed | Rejected:
+    """Return a draft with its roles repaired, and with the facts of its record, or the reason why it is no row.
+
+    Args:
+        media: The key of the record's images, sounds or videos.
+    """
     if isinstance(draft, Rejected):
         return draft
+    if media is not None and draft.kind != "text":
+        return Rejected("non_text_content", f"`{media}` is not empty")
     repaired = repair_roles(draft.turns)
     if isinstance(repaired, Rejected):
         return repaired
-    messages, repair = repaired
+    messages, repair, masked = repaired
     kind = draft.kind or ("conversation" if messages[-1]["role"] == "assistant" else "instruction")
-    return Parsed(messages, kind, repair, {**facts, **(draft.kept or {})} if facts else draft.kept)
+    kept = {**(facts or {}), **(draft.kept or {})}
+    if kind != "conversation":
+        kept.pop("verdict", None)
+    if masked:
+        kept["masked_turns"] = masked
+    return Parsed(messages, kind, repair, kept or None)

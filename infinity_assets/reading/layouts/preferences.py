@@ -2,11 +2,11 @@
 
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import history_turns, request_of
-from infinity_assets.reading.layouts.layout import Draft, layout
+from infinity_assets.reading.layouts.layout import Draft, layout, read_drafts
 from infinity_assets.reading.layouts.turns import add_system, is_turn, list_rows, record_turns, turns_of
 from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, join_texts, list_of, load_json, text_of
 from infinity_assets.reading.names import NAMES
-from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
+from infinity_assets.rows.grammar import ROLES, Rejected, Repaired, repair_roles
 
 CHOSEN = NAMES["chosen"]
 REJECTED = NAMES["rejected"]
@@ -22,15 +22,35 @@ RATINGS = ("overall_score", "score", "rating", "reward", "pm_score", "upvotes", 
 """Keys of the rating of an answer; higher is better."""
 
 
+PASSAGES = frozenset(("pos", "positive", "neg", "negative"))
+"""Keys that in datasets for retrieval hold lists of passages."""
+
+
 @layout("preference", CHOSEN, REJECTED)
 def preference(record: dict) -> list[Draft] | None:
     """Read a chosen and a rejected answer: texts, turns, message lists or transcripts. Keep `rejected` and scores."""
+    if any(isinstance(record[key], list) for key in PASSAGES & record.keys()):
+        return None
     before = _turns_before(record)
     chosen, rejected = (_read_side(first_of(record, keys), before) for keys in (CHOSEN, REJECTED))
     if chosen is None:
         return None
     kept = {"rejected": _rejected_value(rejected, chosen, first_of(record, REJECTED))}
     return [Draft(chosen, kept | {key: record[key] for key in SCORES if record.get(key) is not None})]
+
+
+@layout("beside_rejected", asks=lambda keys: not keys.isdisjoint(REJECTED) and keys.isdisjoint(CHOSEN))
+def beside_rejected(record: dict) -> list[Draft | Rejected] | None:
+    """Read a conversation or an answer in any other layout, and keep the rejected answer beside it (ms-swift)."""
+    value = load_json(first_of(record, REJECTED))
+    if not isinstance(value, str | list | dict):
+        return None
+    drafts = read_drafts({key: content for key, content in record.items() if key not in REJECTED})
+    if drafts is None or len(drafts) != 1 or isinstance(drafts[0], Rejected):
+        return drafts
+    (draft,) = drafts
+    rejected = _read_side(value, draft.turns[:-1])
+    return [draft._replace(kept={**(draft.kept or {}), "rejected": _rejected_value(rejected, draft.turns, value)})]
 
 
 RANK = "rank"
@@ -75,7 +95,9 @@ def compared_answers(record: dict) -> list[Draft] | None:
     if chosen is None or (index is None and not verdict.startswith("tie")):
         return None
     kept = _rejected_value(other, chosen, record[first if index == 1 else second])
-    return [Draft(chosen, {"other_answers": [kept]} if index is None else {"rejected": kept})]
+    if index is not None:
+        return [Draft(chosen, {"rejected": kept})]
+    return [Draft(chosen, {"other_answers": [kept]} | ({"verdict": "wrong"} if "bad" in verdict else {}))]
 
 
 @layout("rated_answers", CANDIDATES)

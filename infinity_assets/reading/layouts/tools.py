@@ -7,7 +7,7 @@ checked against the definitions. This conversion does not count as a repair.
 """
 
 from infinity_assets.reading.layouts.values import as_json, first_of, load_json
-from infinity_assets.rows.grammar import ROLES
+from infinity_assets.rows.grammar import ROLES, Masked
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
 """Role names of turns that are tool calls."""
@@ -54,7 +54,9 @@ def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str
             and _role_of(speaker) == _role_of(name)
             and (content.startswith("<tool_") or previous.rstrip().endswith("</tool_call>"))
         ):
-            merged[-1] = (speaker, f"{previous.rstrip()}\n{content}")
+            whole = f"{previous.rstrip()}\n{content}"
+            is_masked = isinstance(previous, Masked) or isinstance(content, Masked)
+            merged[-1] = (speaker, Masked(whole) if is_masked else whole)
         else:
             merged.append((name, content))
     return merged
@@ -92,10 +94,12 @@ def _render_call(call: object) -> str | None:
     """Return one call as JSON, without the `function` object that OpenAI wraps around it."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
-        return as_json(
-            {"name": inner["name"], "arguments": load_json(first_of(inner, ("arguments", "parameters", "input")) or {})}
-        )
+        arguments = first_of(inner, ("arguments", "parameters", "input")) or {}
+        if isinstance(arguments, str) and arguments[:1] == '"':  # encoded twice
+            arguments = load_json(arguments, '"')
+        return as_json({"name": inner["name"], "arguments": load_json(arguments)})
     return as_json(inner)
+
 
 
 def _render_result(content: object) -> str | None:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable
 
 from infinity_assets.reading.layouts import tools
+from infinity_assets.reading.layouts.facts import MEDIA
 from infinity_assets.reading.layouts.values import (
     SYSTEMS,
     Turn,
     first_of,
+    is_missing,
     is_plain,
     join_texts,
     list_of,
@@ -16,7 +18,7 @@ from infinity_assets.reading.layouts.values import (
     text_of,
 )
 from infinity_assets.reading.names import NAMES
-from infinity_assets.rows.grammar import ROLES
+from infinity_assets.rows.grammar import ROLES, Masked
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
@@ -32,6 +34,16 @@ ASSISTANT_KEYS = NAMES["assistant_of_pair"]
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
 """Matches keys that are or end in the number of a turn, such as `turn_3`."""
 
+LEARNED = frozenset(("weight", "loss", "train", "trainable", "train_on", "loss_scale", "loss_weight"))
+"""Keys of a turn that say whether it is learned: no if false or zero (OpenAI, ms-swift, axolotl)."""
+
+MASKED = frozenset(("masked", "is_masked"))
+"""Keys of a turn that say whether it is excluded from training."""
+
+_NO = frozenset((False, "false", "False", "0", "0.0"))
+_YES = frozenset((True, "true", "True", "1", "1.0"))
+_MASKS = LEARNED | MASKED
+_MORE = tools.EXTRAS | _MASKS | MEDIA
 _BESIDE = frozenset((*SYSTEMS, *tools.DEFINITIONS))
 
 
@@ -122,17 +134,29 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             content = first_of(turn, CONTENT_KEYS)
         if not is_plain(name):
             name = None
-        if isinstance(content, str) and name in ROLES and (len(turn) == 2 or tools.EXTRAS.isdisjoint(turn)):
+        if isinstance(content, str) and name in ROLES and (len(turn) == 2 or _MORE.isdisjoint(turn)):
             result.append((name, content))
         else:
             side, text = tools.render_turn(name, content, turn)
             # A result without a call keeps its role, which the grammar rejects.
             opens = side != name and not any(earlier != "system" for earlier, _ in result)
+            if not MEDIA.isdisjoint(turn) and any(not is_missing(turn[key]) for key in MEDIA & turn.keys()):
+                text = None
+            elif text is not None and _is_masked(turn):
+                text = Masked(text)
             result.append((name if opens and side == "user" else side, text))
             plain = False
     if "speaker" in first or "Speaker" in first:
         return _assign_roles(result)
     return result if plain else tools.join_calls(result)
+
+
+def _is_masked(turn: dict) -> bool:
+    """Return whether a dataset excludes a turn from training."""
+    if _MASKS.isdisjoint(turn):
+        return False
+    facts = {key: value for key, value in turn.items() if isinstance(value, str | int | float)}
+    return any(facts.get(key) in _NO for key in LEARNED) or any(facts.get(key) in _YES for key in MASKED)
 
 
 def _has_speaker(turn: dict) -> bool:

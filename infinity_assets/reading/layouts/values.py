@@ -40,16 +40,32 @@ SYSTEMS = ("system", "system_prompt", "system_message", "meta_instruction")
 """Keys of a system prompt beside the turns."""
 
 
+MISSING = frozenset(NAMES["missing"])
+"""Texts, in lower case, that stand for a missing value."""
+
+_LONGEST = max(map(len, MISSING)) + 2
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value is absent: null, NaN, empty, or a word for it such as `nan`, `N/A` and `<noinput>`."""
+    if isinstance(value, str):
+        return not value or (len(value) <= _LONGEST and value.strip().lower() in MISSING)
+    return value is None or value == [] or (isinstance(value, float) and value != value)
+
+
 def text_of(value: object) -> str | None:
     """Return a value as text, or `None` if a part is not text.
 
-    Null becomes an empty text; the text parts of typed content are joined by newlines.
+    Null and NaN become an empty text, and 48.0, which pandas makes of an integer in a column with gaps, becomes 48. The
+    text parts of typed content are joined by newlines.
     """
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return "" if value != value else str(int(value)) if value.is_integer() and abs(value) < 1e15 else str(value)
     if value is None or value == []:
         return ""
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return str(value)
     if isinstance(value, list):
         texts = [text for part in value if isinstance(text := _text_part(part), str)]
@@ -99,10 +115,10 @@ def join_texts(*values: object) -> str | None:
 
 
 def first_of(record: dict, keys: Iterable[str]) -> object:
-    """Return the first value under these keys that is present and not blank, or `None`."""
+    """Return the first value under these keys that is not missing, or `None`."""
     for key in keys:
         value = record.get(key)
-        if value is not None and value != "" and value != []:
+        if value is not None and not is_missing(value):
             return value
     return None
 
@@ -117,9 +133,9 @@ def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
 
 
-def load_json(value: object) -> object:
-    """Parse a text that holds a list or object as JSON, as table cells often do; return any other value unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+def load_json(value: object, opens: str = "[{") -> object:
+    """Parse a text as JSON if it begins with one of the characters `opens`; return any other value unchanged."""
+    if isinstance(value, str) and (first := value.lstrip()[:1]) and first in opens:
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError:
@@ -128,13 +144,22 @@ def load_json(value: object) -> object:
 
 
 def as_json(value: object) -> str | None:
-    """Return a text stripped and any other value as JSON, or `None` if it is nested too deep."""
+    """Return a text stripped and any other value as JSON, or `None` if it is nested too deep.
+
+    Keys with the value null are left out, because Arrow gives every object the keys of all others.
+    """
     if isinstance(value, str):
         return value.strip()
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(_drop_nulls(value), ensure_ascii=False, default=str)
     except (RecursionError, ValueError, TypeError):
         return None
+
+
+def _drop_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _drop_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_drop_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @lru_cache(4096, typed=True)
