@@ -6,14 +6,25 @@ end of the system turn, one per line. Reasoning is in `<think>` at the beginning
 checked against the definitions. This conversion does not count as a repair.
 """
 
-from infinity_assets.reading.layouts.values import as_json, first_of, load_json
+from infinity_assets.reading.layouts.values import as_json, first_of, load_json, plain_key
 from infinity_assets.rows.grammar import ROLES, Masked
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
 """Role names of turns that are tool calls."""
 
 RETURNING = frozenset(
-    ("tool", "function", "observation", "tool_response", "tool_result", "function_response", "tool_output", "ipython")
+    (
+        "tool",
+        "function",
+        "observation",
+        "tool_response",
+        "tool_result",
+        "function_response",
+        "tool_output",
+        "ipython",
+        "environment",
+        "toolmessage",
+    )
 )
 """Role names of turns that are results of tools."""
 
@@ -33,7 +44,7 @@ def render_turn(name: object, content: object, turn: dict) -> tuple[object, str 
         if isinstance(content, str) and content.lstrip().startswith("<tool_response>"):
             return "user", content.strip()
         return "user", _wrap("tool_response", [_render_result(content)])
-    texts = [_render_part(part) for part in content] if isinstance(content, list) else [_plain_text(content)]
+    texts = [render_content(content)]
     if not EXTRAS.isdisjoint(turn):
         thought = first_of(turn, ("reasoning_content", "reasoning", "thinking"))
         if thought is not None:
@@ -41,6 +52,19 @@ def render_turn(name: object, content: object, turn: dict) -> tuple[object, str 
         calls = _render_calls(first_of(turn, ("tool_calls", "function_call")))
         texts += [_wrap("tool_call", calls)] if calls else []
     return name, None if None in texts else "\n".join(text for text in texts if text)
+
+
+def render_content(content: object) -> str | None:
+    """Return the text of a content (a text, or typed parts), or `None` if a part is not text."""
+    if isinstance(content, dict):
+        if content.get("content_type", "text") != "text":
+            return None
+        inner = first_of(content, ("parts", "text", "value", "content"))
+        content = inner if isinstance(inner, list) else [content]
+    if not isinstance(content, list):
+        return _plain_text(content)
+    texts = [_render_part(part) for part in content]
+    return None if None in texts else "\n".join(text for text in texts if text)
 
 
 def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str | None]]:
@@ -94,12 +118,11 @@ def _render_call(call: object) -> str | None:
     """Return one call as JSON, without the `function` object that OpenAI wraps around it."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
-        arguments = first_of(inner, ("arguments", "parameters", "input")) or {}
+        arguments = first_of(inner, ("arguments", "parameters", "input", "args")) or {}
         if isinstance(arguments, str) and arguments[:1] == '"':  # encoded twice
             arguments = load_json(arguments, '"')
         return as_json({"name": inner["name"], "arguments": load_json(arguments)})
     return as_json(inner)
-
 
 
 def _render_result(content: object) -> str | None:
@@ -114,6 +137,14 @@ def _render_part(part: object) -> str | None:
     if not isinstance(part, dict):
         return _plain_text(part)
     value = first_of(part, ("text", "value", "content"))
+    if value is None and "type" not in part:  # Gemini's parts are named by their keys
+        part = {plain_key(key): inner for key, inner in part.items()}
+        if call := first_of(part, ("functioncall", "function_call")):
+            return _wrap("tool_call", _render_calls(call))
+        result = first_of(part, ("functionresponse", "function_response"))
+        if isinstance(result, dict):
+            return _wrap("tool_response", [_render_result(result.get("response"))])
+        return "" if part.keys() <= {"text"} else None
     match part.get("type", "text"):
         case "text" | "input_text" | "output_text":
             return _plain_text(value)

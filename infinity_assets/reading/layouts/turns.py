@@ -20,7 +20,7 @@ from infinity_assets.reading.layouts.values import (
 from infinity_assets.reading.names import NAMES
 from infinity_assets.rows.grammar import ROLES, Masked
 
-ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
+ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")
 CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
 """Keys of the content in a turn that is an object."""
 
@@ -58,11 +58,15 @@ def turns_of(value: object) -> list[Turn] | None:
         value = list_rows(value)
     if not isinstance(value, list) or not value:
         return None
+    if len(value) == 1 and isinstance(value[0], list):
+        return turns_of(value[0])
     if isinstance(value[0], dict):
         return _read_objects(value) if list_of(value, dict) else None
     if all(is_plain(item) or item is None for item in value):
         return alternate_roles(value)
     if all(isinstance(item, list) and len(item) == 2 and all(map(is_plain, item)) for item in value):
+        if all(isinstance(name, str) and name.strip().lower() in ROLES for name, _ in value):
+            return [(name, text_of(text)) for name, text in value]
         return [turn for pair in value for turn in alternate_roles(pair)]
     return None
 
@@ -96,7 +100,10 @@ def add_system(record: dict, turns: list[Turn]) -> list[Turn]:
     """Prepend a record's system prompt and its tool definitions, unless the prompt already contains tools."""
     if _BESIDE.isdisjoint(record):
         return turns
-    system = text_of(first_of(record, SYSTEMS)) or ""
+    prompt = tools.render_content(first_of(record, SYSTEMS))
+    if prompt is None:
+        return [("system", None), *turns]
+    system = prompt.removeprefix("SYSTEM:").lstrip() if prompt.startswith("SYSTEM:") else prompt
     definitions = tools.render_definitions(record)
     if turns and turns[0][0] == "system":
         own = turns[0][1]
@@ -132,6 +139,8 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             turn = {plain_key(key): value for key, value in turn.items()}
             name = first_of(turn, ROLE_KEYS)
             content = first_of(turn, CONTENT_KEYS)
+        if isinstance(name, dict):
+            name = first_of(name, ("role", "name"))
         if not is_plain(name):
             name = None
         if isinstance(content, str) and name in ROLES and (len(turn) == 2 or _MORE.isdisjoint(turn)):
@@ -160,11 +169,18 @@ def _is_masked(turn: dict) -> bool:
 
 
 def _has_speaker(turn: dict) -> bool:
-    return any(plain_key(key) in ROLE_KEYS for key in turn)
+    return any(plain_key(key) in ROLE_KEYS and not is_plain_type(key, turn[key]) for key in turn)
+
+
+def is_plain_type(key: object, value: object) -> bool:
+    """Return whether a key is the `type` of a part, or of anything else that is no message."""
+    return key == "type" and not (isinstance(value, str) and value.strip().lower() in ROLES)
 
 
 def _read_without_roles(turns: list[dict]) -> list[Turn] | None:
     """Return the turns of objects without roles: pairs of a user's and an assistant's key, or alternating texts."""
+    if len(turns) > 1 and all(len(turn) == 1 and str(next(iter(turn))).strip().lower() in ROLES for turn in turns):
+        return [(name, text_of(text)) for turn in turns for name, text in turn.items()]
     pairs = [pair_of(turn) for turn in turns]
     if all(pairs):
         return [turn for pair in pairs if pair for turn in pair]

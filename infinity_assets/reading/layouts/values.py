@@ -1,6 +1,9 @@
 """Values of records: conversion to text, alternatives, and lookup by synonymous keys."""
 
+import ast
 import json
+import re
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeGuard, TypeVar
@@ -36,7 +39,9 @@ ASKED = ("question", "query", "stem", "question_stem")
 RATIONALES = ("rationale", "explanation", "chain_of_thought", "cot")
 """Keys of the steps that lead to an answer."""
 
-SYSTEMS = ("system", "system_prompt", "system_message", "meta_instruction")
+SYSTEMS = (
+    "system", "system_prompt", "system_message", "meta_instruction", "system_instruction", "systeminstruction",
+)  # fmt: skip
 """Keys of a system prompt beside the turns."""
 
 
@@ -94,7 +99,8 @@ def alternatives(value: object, depth: int = 3) -> list[str] | None:
     if isinstance(value, dict):
         if "spans" in value:  # DROP: the answer is all spans, or a number or a date
             return _texts_of_spans(value)
-        inner = first_of(value, ("text", "value", "content"))
+        # Here `None` is an answer: a dataset that lists answers has no need of a word for a missing one.
+        inner = next((value[key] for key in ("text", "value", "content") if value.get(key) not in (None, "", [])), None)
         return alternatives(inner, depth - 1) if isinstance(inner, str | list) or value.get("text") == [] else None
     text = text_of(value)
     return None if text is None else [text] if text else []
@@ -133,14 +139,38 @@ def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
 
 
-def load_json(value: object, opens: str = "[{") -> object:
-    """Parse a text as JSON if it begins with one of the characters `opens`; return any other value unchanged."""
+def load_json(value: object, opens: str = "[{a") -> object:
+    """Parse a text as JSON, or as Python or NumPy write a list, if it begins with one of the characters `opens`.
+
+    Any other value is returned unchanged.
+    """
     if isinstance(value, str) and (first := value.lstrip()[:1]) and first in opens:
         try:
-            return orjson.loads(value)
+            return value if first == "a" and not value.startswith("array(") else orjson.loads(value)
         except orjson.JSONDecodeError:
-            return value
+            return _read_repr(value) if _REPR.match(value) else value
     return value
+
+
+_REPR = re.compile(r"\s*(?:array\()?[\[{]\s*(?:['\"\[({]|array\()")
+_ARRAY = re.compile(r"\barray\(|,\s*dtype=\w+\)|(?<=[\]])\)")
+_NEXT_OBJECT = re.compile(r"(?<=\})\s*\n\s*(?=\{)")
+_ADJACENT = re.compile(r"""['"]\s+['"]""")
+_WORDS_ONLY = re.compile(r"""\s*\[\s*(?:(?:'[^']*'|"[^"]*")\s*)+\]\s*""")
+
+
+def _read_repr(text: str) -> object:
+    """Return the value that Python's or NumPy's `repr` of lists and objects stands for, or the text if it is neither."""
+    if _WORDS_ONLY.fullmatch(text):  # NumPy writes no commas between texts
+        return [single or double for single, double in re.findall(r"""'([^']*)'|"([^"]*)\"""", text)]
+    written = _NEXT_OBJECT.sub(", ", _ARRAY.sub("", text) if "array(" in text else text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = text if _ADJACENT.search(written) else ast.literal_eval(written.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return text
+    return value if isinstance(value, list | dict) else text
 
 
 def as_json(value: object) -> str | None:
