@@ -66,6 +66,8 @@ def blocks_of(opened: Opened) -> Iterator[Block]:
     """Yield the blocks of one data file lazily, at most two blocks ahead of the caller."""
     feed = Feed(opened.stream)
     split = CONTAINERS.get(opened.suffix, json_files.split_json)
+    if split is text_files.split_text and json_files.OBJECTS.match(feed.peek()):
+        split = json_files.split_json
     held: Block | None = None
     for block in split(opened, feed):
         if held:

@@ -145,9 +145,13 @@ class Feed:
 
     def has_ended(self) -> bool:
         """Return whether the stream is exhausted."""
+        return not self.peek()
+
+    def peek(self) -> bytes:
+        """Return some of the next bytes, which `read` will return again; empty at the end."""
         if not self._next and not self._ended:
             self._next = self._read_some(1 << 16)
-        return not self._next and self._ended
+        return self._next
 
 
 def as_json(value: object) -> bytes:

@@ -1,5 +1,6 @@
 """JSON, JSON Lines and JSON lists, told apart by content."""
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,10 @@ MAX_JOINED = 50
 """Maximum number of lines over which a record may be broken."""
 
 _NOTHING = object()
+
+
+OBJECTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"[^\"\n]{1,80}\"\s*:")
+"""Matches the beginning of JSON objects, which some datasets publish as text."""
 
 
 def split_json(opened: Opened, feed: Feed) -> Iterator[Block]:

@@ -7,7 +7,7 @@ from infinity_assets.reading.containers import base
 from infinity_assets.reading.containers.base import BOM, Block, Feed, Record
 from infinity_assets.reading.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.reading.streams import Opened
-from infinity_assets.reading.transcripts import split_dialogues
+from infinity_assets.reading.transcripts import is_script, split_dialogues
 
 _BLANK_LINES = re.compile(rb"\n[ \t\r\f\v]*(?=\n)")
 
@@ -32,11 +32,14 @@ def split_text(opened: Opened, feed: Feed) -> Iterator[Block]:
 
 
 def parse_text(block: Block) -> Iterator[Record]:
-    """Yield the dialogues of a text if it holds nothing else, otherwise its paragraphs between blank lines."""
+    """Yield the dialogues of a text if it holds nothing else, otherwise its paragraphs between blank lines.
+
+    A script of several speakers is one record.
+    """
     pieces = _paragraphs(block.data)
     if block.last and block.first == 0 and len(pieces) > 0:
         text, wrong = decode_lines(block.data)
-        if UNKNOWN_ENCODING not in wrong.values() and (dialogues := split_dialogues(text)):
+        if UNKNOWN_ENCODING not in wrong.values() and (dialogues := split_dialogues(text) or [text] * is_script(text)):
             repair = "+".join(dict.fromkeys(wrong.values())) or None
             yield from (Record(place, dialogue, dialogue.encode(), repair) for place, dialogue in enumerate(dialogues))
             return
