@@ -4,7 +4,7 @@ A layout is registered with the keys that it requires. The first layout that can
 require more are registered earlier. To support another form of data, add one function.
 """
 
-from infinity_assets.reading.layouts import preferences, chats, tasks, exchanges, passages  # noqa: F401, I001 - the order of trial
+from infinity_assets.reading.layouts import preferences, chats, tasks, exchanges, passages, wrapped  # noqa: F401, I001 - the order of trial
 from infinity_assets.reading.layouts.layout import (
     LAYOUTS,
     Layout,

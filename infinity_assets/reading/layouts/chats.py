@@ -8,7 +8,7 @@ from infinity_assets.reading.layouts.turns import NUMBERED, add_system, pair_of,
 from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, list_of, plain_key, text_of
 from infinity_assets.rows.grammar import ROLES
 
-TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread")
+TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread", "contents")
 """Keys of a list of turns, other than OpenAI's and ShareGPT's."""
 
 RELEASED = ("id", "label", "langdetect", "source", "reward")

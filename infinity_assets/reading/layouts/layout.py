@@ -133,6 +133,28 @@ def read_drafts(record: dict) -> Sequence[Draft | Rejected] | None:
     return match[1] if match else None
 
 
+_DEEPER = frozenset(("wrapped", "text", "passage", "transcript"))
+"""Layouts that do not read a record inside a record: nearly any object has such a form."""
+
+
+def read_inner(record: dict) -> Sequence[Draft | Rejected] | None:
+    """Return the conversations of a record inside a record, with its facts as annotations, or `None`."""
+    match = _find_layout(record, None, _DEEPER)
+    if match is None:
+        return None
+    name, drafts = match
+    keys = _plan(tuple(record)).facts
+    if keys is None:
+        return drafts
+    if media := find_media(record, keys):
+        return [Rejected("non_text_content", f"`{media}` is not empty")]
+    facts = collect_facts(record, keys, LAYOUTS[name].answers)
+    return [
+        draft if isinstance(draft, Rejected) else draft._replace(kept={**facts, **(draft.kept or {})})
+        for draft in drafts
+    ]
+
+
 class Plan(NamedTuple):
     """Facts about records with the same keys, cached."""
 
@@ -185,7 +207,9 @@ def _asks(names: Collection[str]) -> bool:
     return not _QUESTIONS.isdisjoint(names) or not (_REQUESTED.isdisjoint(names) or _ANSWERED.isdisjoint(names))
 
 
-def _find_layout(value: object, forced: str | None) -> tuple[str, Sequence[Draft | Rejected]] | None:
+def _find_layout(
+    value: object, forced: str | None, without: Collection[str] = ()
+) -> tuple[str, Sequence[Draft | Rejected]] | None:
     """Return the name of the first layout that reads a value, and the drafts that it read."""
     if isinstance(value, dict):
         candidates, names, _ = _plan(tuple(value))
@@ -194,7 +218,11 @@ def _find_layout(value: object, forced: str | None) -> tuple[str, Sequence[Draft
         candidates = [known for known in LAYOUTS.values() if isinstance(value, known.bare)]
         record = value
     for candidate in candidates:
-        if (forced is None or candidate.name == forced) and (drafts := candidate.read(record)):
+        if (
+            candidate.name not in without
+            and (forced is None or candidate.name == forced)
+            and (drafts := candidate.read(record))
+        ):
             return candidate.name, drafts
     return None
 

@@ -1,5 +1,7 @@
 """Layouts with several answers to a request: the best becomes the row, the others become annotations."""
 
+import math
+
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import history_turns, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout, read_drafts
@@ -59,10 +61,13 @@ RANK = "rank"
 PAIRS = (
     ("response_0", "response_1", ("better_response_id", "safer_response_id")),
     ("human_ref_a", "human_ref_b", ("labels",)),
-    ("conversation_a", "conversation_b", ("winner",)),
-    ("response_a", "response_b", ("winner",)),
+    ("conversation_a", "conversation_b", ("winner", "winner_model_a")),
+    ("response_a", "response_b", ("winner", "winner_model_a")),
+    ("response1", "response2", ("overall_preference",)),
+    ("answer_0", "answer_1", ("score_0",)),
+    ("response_1", "response_2", ("score_1",)),
 )
-"""Keys of two answers and of the verdict on them: PKU-SafeRLHF, SHP, LMSYS."""
+"""Keys of two answers and of the verdict on them: PKU-SafeRLHF, SHP, LMSYS, HelpSteer3, WebGPT."""
 
 FIRST = ("model_a", "a", "response_a")
 SECOND = ("model_b", "b", "response_b")
@@ -72,7 +77,7 @@ SECOND = ("model_b", "b", "response_b")
 @layout(
     "compared_answers",
     asks=lambda keys: any(first in keys and second in keys for first, second, _ in PAIRS),
-    answers=("labels",),
+    answers=("labels", "winner_model_a", "score_0", "score_1"),
 )
 def compared_answers(record: dict) -> list[Draft] | None:
     """Read two answers or conversations and a verdict on them. Keep the worse one as `rejected`.
@@ -80,24 +85,79 @@ def compared_answers(record: dict) -> list[Draft] | None:
     In a tie the first becomes the row, and the second is kept in `other_answers`. Without a verdict, return `None`.
     """
     first, second, names = next(pair for pair in PAIRS if pair[0] in record and pair[1] in record)
-    better = first_of(record, names)
-    if better is None:
+    name = next((name for name in names if record.get(name) is not None), None)
+    if name is None:
         return None
-    verdict = str(better).strip().lower()
-    before: list[Turn] = _turns_before(record)
-    if names == ("labels",):
-        index = {"1": 0, "0": 1}.get(verdict)
-        before = [("user", text_of(record.get("history")))]
-    else:
-        index = 0 if verdict in ("0", *FIRST) else 1 if verdict in ("1", *SECOND) else None
-    sides = [_read_side(record[key], before) for key in (first, second)]
+    verdict = str(record[name]).strip().lower()
+    before = _turns_before_pair(record, name)
+    index, is_tie = _find_better(record, name, verdict)
+    sides = [_read_pair_side(record[key], before) for key in (first, second)]
     chosen, other = sides[::-1] if index == 1 else sides
-    if chosen is None or (index is None and not verdict.startswith("tie")):
+    if chosen is None or (index is None and not is_tie):
         return None
     kept = _rejected_value(other, chosen, record[first if index == 1 else second])
     if index is not None:
         return [Draft(chosen, {"rejected": kept})]
     return [Draft(chosen, {"other_answers": [kept]} | ({"verdict": "wrong"} if "bad" in verdict else {}))]
+
+
+def _find_better(record: dict, name: str, verdict: str) -> tuple[int | None, bool]:
+    """Return the index of the better of two answers, or `None`, and whether neither is better."""
+    if name == "labels":
+        return {"1": 0, "0": 1}.get(verdict), False
+    if name == "overall_preference":  # negative if the first is better
+        leads, trails = 0.0, _number(verdict)
+    elif name == "winner_model_a":
+        leads, trails = _number(verdict), _number(record.get("winner_model_b"))
+    elif name.startswith("score"):
+        leads, trails = _number(verdict), _number(record.get("score_1" if name == "score_0" else "score_2"))
+    else:
+        index = 0 if verdict in ("0", *FIRST) else 1 if verdict in ("1", *SECOND) else None
+        return index, verdict.startswith("tie")
+    if leads is None or trails is None:
+        return None, False
+    return (None if leads == trails else int(trails > leads)), leads == trails
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _turns_before_pair(record: dict, name: str) -> list[Turn]:
+    if name == "labels":
+        return [("user", text_of(record.get("history")))]
+    question = record.get("question")
+    if isinstance(question, dict):  # WebGPT
+        return [("user", text_of(first_of(question, ("full_text", "text"))))]
+    prompt = load_json(record.get("prompt"))
+    if list_of(prompt, str):  # all requests of a conversation
+        return [("user", text) for text in prompt]
+    return record_turns(record, "context") or _turns_before(record)
+
+
+def _read_pair_side(value: object, before: list[Turn]) -> list[Turn] | None:
+    """Return one of two answers as a whole conversation: with the requests before it, one answer for each."""
+    answers = load_json(value)
+    if list_of(answers, str) and len(answers) == len(before) and isinstance(value, str):
+        return [
+            turn for request, answer in zip(before, answers, strict=True) for turn in (request, ("assistant", answer))
+        ]
+    return _read_side(value, before)
+
+
+@layout("steps", ("completions",), ("labels",), answers=("labels",))
+def steps(record: dict) -> list[Draft] | None:
+    """Read TRL's steps of one answer under `completions`, with the truth of each under `labels`."""
+    parts, labels = record["completions"], record["labels"]
+    if not list_of(parts, str) or not list_of(labels, bool) or len(parts) != len(labels):
+        return None
+    before = _turns_before({key: value for key, value in record.items() if key not in ("completions", "labels")})
+    verdict = "right" if all(labels) else "wrong"
+    return [Draft([*before, ("assistant", "\n\n".join(parts))], {"verdict": verdict})]
 
 
 @layout("rated_answers", CANDIDATES)

@@ -139,6 +139,8 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             turn = {plain_key(key): value for key, value in turn.items()}
             name = first_of(turn, ROLE_KEYS)
             content = first_of(turn, CONTENT_KEYS)
+            if content is None and isinstance(turn.get("data"), dict):  # LangChain
+                content = turn["data"].get("content")
         if isinstance(name, dict):
             name = first_of(name, ("role", "name"))
         if not is_plain(name):
@@ -169,10 +171,10 @@ def _is_masked(turn: dict) -> bool:
 
 
 def _has_speaker(turn: dict) -> bool:
-    return any(plain_key(key) in ROLE_KEYS and not is_plain_type(key, turn[key]) for key in turn)
+    return any(plain_key(key) in ROLE_KEYS and not _is_plain_type(key, turn[key]) for key in turn)
 
 
-def is_plain_type(key: object, value: object) -> bool:
+def _is_plain_type(key: object, value: object) -> bool:
     """Return whether a key is the `type` of a part, or of anything else that is no message."""
     return key == "type" and not (isinstance(value, str) and value.strip().lower() in ROLES)
 

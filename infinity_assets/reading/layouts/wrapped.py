@@ -1,0 +1,114 @@
+"""Layouts around a conversation: logs of calls, exports of chat programs, records one level deeper."""
+
+from collections.abc import Iterator, Sequence
+
+from infinity_assets.reading.layouts.layout import Draft, layout, read_inner
+from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
+from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, plain_key, text_of
+from infinity_assets.rows.grammar import ROLES, Rejected
+
+REQUESTS = ("request", "body", "input", "req", "kwargs", "request_body", "inputs")
+"""Keys of what was sent to a model."""
+
+RESPONSES = ("response", "output", "res", "result", "response_body", "outputs", "completion")
+"""Keys of what a model sent back."""
+
+TRUNCATED = ("length", "max_tokens", "model_length", "MAX_TOKENS")
+"""Reasons for which a model's answer ends early."""
+
+
+@layout("call_log", REQUESTS)
+def call_log(record: dict) -> list[Draft | Rejected] | None:
+    """Read the body of a request to a model, and the response (OpenAI, Anthropic, Gemini, Langfuse).
+
+    An answer that was cut at a limit is refused as `truncated_answer`. Further choices are kept as `other_answers`.
+    """
+    request = load_json(first_of(record, REQUESTS))
+    if not isinstance(request, dict):
+        return None
+    turns = record_turns({plain_key(key): value for key, value in request.items()}, "messages", "contents", "input")
+    if turns is None and isinstance(prompt := request.get("prompt"), str):
+        turns = [("user", prompt)]
+    if not turns:
+        return None
+    response = load_json(first_of(record, RESPONSES))
+    if response is None:
+        return [Draft(turns)]
+    choices = [*_choices(response)]
+    if not choices:
+        return None
+    answer, reason = choices[0]
+    if reason in TRUNCATED:
+        return [Rejected("truncated_answer", str(reason))]
+    others = [turn[0][1] for turn, _ in choices[1:]]
+    return [Draft([*turns, *answer], {"other_answers": others} if others else None)]
+
+
+def _choices(response: object) -> Iterator[tuple[list[Turn], object]]:
+    """Yield the turns of each of a model's answers, and the reason why the answer ended."""
+    if isinstance(response, str):
+        yield [("assistant", response)], None
+    if list_of(response, dict) and all(map(is_turn, response)):
+        yield turns_of(response) or [], None
+    if not isinstance(response, dict):
+        return
+    if isinstance(body := response.get("body"), dict):
+        response = body
+    listed = first_of(response, ("choices", "candidates"))
+    for choice in listed if list_of(listed, dict) else [response]:
+        message = first_of(choice, ("message", "content", "output", "text"))
+        reason = first_of(choice, ("finish_reason", "stop_reason", "finishReason"))
+        if isinstance(message, list):
+            message = next((item for item in message if isinstance(item, dict) and is_turn(item)), message)
+        answer = message if isinstance(message, dict) else {"content": message}
+        if message is not None:
+            yield turns_of([{"role": "assistant", **answer}]) or [], reason
+
+
+@layout("message_graph", ("mapping",))
+def message_graph(record: dict) -> list[Draft] | None:
+    """Read ChatGPT's export: messages by id under `mapping`, on the path from the root to `current_node`."""
+    nodes = record["mapping"]
+    if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
+        return None
+    leaves = [name for name, node in nodes.items() if not node.get("children")]
+    name = record.get("current_node") or (leaves[-1] if leaves else None)
+    path: dict[object, dict] = {}
+    while name in nodes and name not in path:
+        path[name] = nodes[name]
+        name = nodes[name].get("parent")
+    messages = [node["message"] for node in reversed(path.values()) if isinstance(node.get("message"), dict)]
+    turns = turns_of(messages)
+    return [Draft(turns)] if turns else None
+
+
+@layout("segments", ("segments",))
+def segments(record: dict) -> list[Draft] | None:
+    """Read axolotl's `segments`: texts with a `label`, which is true for those of the assistant."""
+    parts = record["segments"]
+    if not list_of(parts, dict) or not all(isinstance(part.get("label"), bool) for part in parts):
+        return None
+    turns: list[Turn] = []
+    for part in parts:
+        text = text_of(part.get("text")) or ""
+        turns.append(("assistant" if part["label"] else "user", text.replace("<s>", "").replace("</s>", "")))
+    return [Draft(turns)]
+
+
+@layout("wrapped", asks=lambda keys: True)
+def wrapped(record: dict) -> Sequence[Draft | Rejected] | None:
+    """Read a conversation that is one level deeper or under any key, if there is only one and it ends with an answer."""
+    found = [drafts for value in record.values() if (drafts := _read_value(record, value))]
+    return found[0] if len(found) == 1 and all(map(_is_answered, found[0])) else None
+
+
+def _read_value(record: dict, value: object) -> Sequence[Draft | Rejected] | None:
+    value = load_json(value) if isinstance(value, str) else value
+    if list_of(value, dict) and all(map(is_turn, value)):
+        turns = turns_of(value)
+        return [Draft(add_system(record, turns))] if turns else None
+    return read_inner(value) if isinstance(value, dict) else None
+
+
+def _is_answered(draft: Draft | Rejected) -> bool:
+    return isinstance(draft, Rejected) or ROLES.get(str(draft.turns[-1][0]).strip().lower()) == "assistant"
