@@ -15,6 +15,7 @@ from typing import IO
 
 from infinity_assets.reading.containers import csv_files, json_files, tables, text_files, yaml_files
 from infinity_assets.reading.containers.base import FORMS, Block, Feed, Form, Record, as_json, error_message
+from infinity_assets.reading.containers.joined import join_messages
 from infinity_assets.reading.containers.yaml_files import load_yaml
 from infinity_assets.reading.streams import DAMAGE, Opened, open_files
 
@@ -37,6 +38,7 @@ FORMS.update(
         "rows": Form(lambda block: "CSV or TSV", csv_files.parse_rows, is_cut=csv_files.is_cut_row),
         "yaml": Form(lambda block: "YAML", yaml_files.parse_yaml, is_cut=lambda last: True),
         "text": Form(lambda block: "plain text", text_files.parse_text, is_cut=lambda last: True),
+        "joined": Form(lambda block: "messages of conversations", csv_files.parse_rows),
         "arrow": Form(lambda block: "Parquet or Arrow", tables.parse_arrow),
     }
 )
@@ -63,7 +65,14 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
 
 
 def blocks_of(opened: Opened) -> Iterator[Block]:
-    """Yield the blocks of one data file lazily, at most two blocks ahead of the caller."""
+    """Yield the blocks of one data file lazily, at most two blocks ahead of the caller.
+
+    If the records are single messages, the blocks hold whole conversations, and the file is read to its end.
+    """
+    return join_messages(_cut(opened))
+
+
+def _cut(opened: Opened) -> Iterator[Block]:
     feed = Feed(opened.stream)
     split = CONTAINERS.get(opened.suffix, json_files.split_json)
     if split is text_files.split_text and json_files.OBJECTS.match(feed.peek()):

@@ -106,12 +106,12 @@ def message_tree(record: dict) -> list[Draft] | None:
         turns.append((message.get("role"), text_of(message.get("text"))))
         listed = message.get("replies")
         replies = listed if list_of(listed, dict) else []
-        message = min(replies, key=_rank, default=None)
+        message = min(replies, key=rank_of, default=None)
         others += max(0, len(replies) - 1)
     return [Draft(turns, {"other_replies": others} if others else None)]
 
 
-def _rank(reply: dict) -> float:
+def rank_of(reply: dict) -> float:
     """Return the rank of a reply; zero is the best, and unranked replies come last."""
     rank = reply.get("rank")
     return rank if isinstance(rank, int | float) else float("inf")

@@ -117,8 +117,8 @@ def parse_named(value: object, layout: str | None = None) -> tuple[str | None, l
 
 
 def recognizes(value: object) -> bool:
-    """Return whether a layout reads this value as one record."""
-    return _find_layout(value, None) is not None
+    """Return whether a layout reads this value as one record, and not only a part of it."""
+    return _find_layout(value, None, ("wrapped",)) is not None
 
 
 def layout_of(value: object, layout: str | None = None) -> str | None:
