@@ -1,6 +1,7 @@
 """Layouts with several answers to a request: the best becomes the row, the others become annotations."""
 
 import math
+from collections.abc import Sequence
 
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.answers import history_turns, request_of
@@ -42,15 +43,14 @@ def preference(record: dict) -> list[Draft] | None:
 
 
 @layout("beside_rejected", asks=lambda keys: not keys.isdisjoint(REJECTED) and keys.isdisjoint(CHOSEN))
-def beside_rejected(record: dict) -> list[Draft | Rejected] | None:
+def beside_rejected(record: dict) -> Sequence[Draft | Rejected] | None:
     """Read a conversation or an answer in any other layout, and keep the rejected answer beside it (ms-swift)."""
     value = load_json(first_of(record, REJECTED))
     if not isinstance(value, str | list | dict):
         return None
     drafts = read_drafts({key: content for key, content in record.items() if key not in REJECTED})
-    if drafts is None or len(drafts) != 1 or isinstance(drafts[0], Rejected):
+    if drafts is None or len(drafts) != 1 or isinstance(draft := drafts[0], Rejected):
         return drafts
-    (draft,) = drafts
     rejected = _read_side(value, draft.turns[:-1])
     return [draft._replace(kept={**(draft.kept or {}), "rejected": _rejected_value(rejected, draft.turns, value)})]
 

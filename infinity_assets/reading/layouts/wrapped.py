@@ -26,7 +26,9 @@ def call_log(record: dict) -> list[Draft | Rejected] | None:
     request = load_json(first_of(record, REQUESTS))
     if not isinstance(request, dict):
         return None
-    turns = record_turns({plain_key(key): value for key, value in request.items()}, "messages", "contents", "input")
+    turns: list[Turn] | None = record_turns(
+        {plain_key(key): value for key, value in request.items()}, "messages", "contents", "input"
+    )
     if turns is None and isinstance(prompt := request.get("prompt"), str):
         turns = [("user", prompt)]
     if not turns:
