@@ -37,6 +37,9 @@ _MEDIA = re.compile(
 )
 """Matches the place of an image, a sound or a video in a request. A question about the HTML tag has none."""
 
+_IN_DEBRIS = ("<|", "<｜", "_of_turn>", "INST]", "SYS>>")
+"""Each mark of a chat template contains one of these."""
+
 _LAST = {mark[-1] for mark in DEBRIS}
 
 SYSTEM_OPENINGS = ("You are", "You're", "你是")
@@ -85,13 +88,16 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             )
         if content is None:
             return Rejected("non_text_content")
-        text, debris = _strip_debris(content, indented=role == "assistant")
-        if debris:
-            repairs.append("template_debris")
+        text = content.strip()
+        is_answer = role == "assistant"
+        if text[-1:] in _LAST or (is_answer and content[:1].isspace()):
+            text, debris = _strip_debris(content, indented=is_answer)
+            if debris:
+                repairs.append("template_debris")
         if "\0" in text:
-            text, _ = _strip_debris(text.replace("\0", ""), indented=role == "assistant")
+            text, _ = _strip_debris(text.replace("\0", ""), indented=is_answer)
             repairs.append("nul_characters")
-        if isinstance(content, Masked) and role == "assistant":
+        if is_answer and isinstance(content, Masked):
             text = Masked(text)
             masks = True
         messages.append({"role": role, "content": text})
@@ -119,12 +125,12 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
         repairs.append("masked_last_turn_cut" if messages.pop()["role"] == "assistant" else "unanswered_last_turn_cut")
     for message in messages:
         content = message["content"]
-        if "<" in content or "[" in content:
+        if any([part in content for part in _IN_DEBRIS]):
             for mark in DEBRIS:
                 if mark in content:
                     return Rejected("template_debris", mark)
-            if message["role"] == "user" and (place := _MEDIA.search(content)):
-                return Rejected("non_text_content", place[0].strip())
+        if message["role"] == "user" and "<" in content and (place := _MEDIA.search(content)):
+            return Rejected("non_text_content", place[0].strip())
     masked = [index for index, message in enumerate(messages) if type(message["content"]) is Masked] if masks else []
     for index in masked:
         messages[index]["content"] = str(messages[index]["content"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.grammar import DEBRIS, Rejected, Repaired, find_grammar_faults, repair_roles
+from infinity_assets.rows.grammar import _IN_DEBRIS, DEBRIS, Rejected, Repaired, find_grammar_faults, repair_roles
 from infinity_assets.rows.schema import MESSAGES
 
 REPAIRED = [
@@ -158,3 +158,7 @@ def test_only_the_indentation_of_an_answer_is_kept(role: str, content: str, kept
     outcome = repair_roles(turns)
     assert isinstance(outcome, Repaired)
     assert outcome.messages[-1] == {"role": role, "content": kept}
+
+
+def test_every_mark_is_found_by_one_of_its_parts() -> None:
+    assert all(any(part in mark for part in _IN_DEBRIS) for mark in DEBRIS)

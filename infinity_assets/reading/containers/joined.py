@@ -37,6 +37,9 @@ _OF_ALL = frozenset((*SYSTEMS, *LABELS, *MEDIA, *TRUTHS, *JUDGEMENTS))
 NO_ROOT = "no_first_message"
 
 _HINTS = [hint.encode() for hint in ("parent_id", *GROUPS)]
+_ENDS = (b"_id", b"_ID", b"onId", b"onid", b"gId", b"gid", b"ueId", b"ueid")
+"""One of these is in each hint, however it is spelled."""
+
 _HEAD = 1 << 16
 
 
@@ -57,8 +60,8 @@ def join_messages(blocks: Iterator[Block]) -> Iterator[Block]:
     if first is None:
         return
     keys = None
-    head = first.data[:_HEAD].lower()
-    if any(hint in head for hint in _HINTS):
+    head = first.data[:_HEAD]
+    if any([end in head for end in _ENDS]) and any(hint in head.lower() for hint in _HINTS):
         record = next(first.records(), None)
         keys = _find_keys(record.value) if record and record.error is None else None
     if keys is None:
