@@ -61,7 +61,7 @@ def join_messages(blocks: Iterator[Block]) -> Iterator[Block]:
         return
     keys = None
     head = first.data[:_HEAD]
-    if any([end in head for end in _ENDS]) and any(hint in head.lower() for hint in _HINTS):
+    if any(end in head for end in _ENDS) and any(hint in head.lower() for hint in _HINTS):
         record = next(first.records(), None)
         keys = _find_keys(record.value) if record and record.error is None else None
     if keys is None:
