@@ -123,7 +123,9 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
     for message in messages:
         content = message["content"]
         # Each mark contains one of these, and nearly no other text does.
-        if "<|" in content or "<｜" in content or "_of_turn>" in content or "INST]" in content or "SYS>>" in content:
+        if ("<" in content and any(part in content for part in ("<|", "<｜", "_of_turn>", "SYS>>"))) or (
+            "[" in content and "INST]" in content
+        ):
             for mark in DEBRIS:
                 if mark in content:
                     return Rejected("template_debris", mark)

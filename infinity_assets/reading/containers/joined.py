@@ -37,10 +37,10 @@ _OF_ALL = frozenset((*SYSTEMS, *LABELS, *MEDIA, *TRUTHS, *JUDGEMENTS))
 NO_ROOT = "no_first_message"
 
 _HINTS = [hint.encode() for hint in ("parent_id", *GROUPS)]
-_ENDS = (b"_id", b"_ID", b"onId", b"onid", b"gId", b"gid", b"ueId", b"ueid")
-"""One of these is in each hint, however it is spelled."""
+_ENDS = (b'id"', b'Id"', b'ID"')
+"""Ends of a hint in JSON, where keys are quoted."""
 
-_HEAD = 1 << 16
+_HEAD = 1 << 14
 
 
 class _Keys(NamedTuple):
@@ -61,7 +61,8 @@ def join_messages(blocks: Iterator[Block]) -> Iterator[Block]:
         return
     keys = None
     head = first.data[:_HEAD]
-    if any(end in head for end in _ENDS) and any(hint in head.lower() for hint in _HINTS):
+    is_quoted = first.form not in ("arrow", "yaml")
+    if not (is_quoted and not any(end in head for end in _ENDS)) and any(hint in head.lower() for hint in _HINTS):
         record = next(first.records(), None)
         keys = _find_keys(record.value) if record and record.error is None else None
     if keys is None:
