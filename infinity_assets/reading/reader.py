@@ -4,6 +4,7 @@ The main process cuts files into blocks. Worker processes parse them and write t
 blocks are in memory at a time. No content stops the reading: a record becomes a row, or a decision with the reason.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -230,12 +232,25 @@ def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
     layout = plan.source.layout
     mapping = FieldMapping(plan.source.fields, plan.source.keep)
     tables = _Tables(Account(lambda record: parse(mapping(record), layout), number))
-    for block in unit:
-        _read_block(block, layout, mapping, tables)
+    with _without_collector():
+        for block in unit:
+            _read_block(block, layout, mapping, tables)
     for name, table in _frames(plan, tables).items():
         if table.height:
             table.write_parquet(plan.scratch / f"{name}-{number:06}.parquet", compression="lz4")
     return sum(records for _, records, *_ in tables.files)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Turn off the search for garbage: records are trees, which are freed without it, and it costs a tenth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables: _Tables) -> None:

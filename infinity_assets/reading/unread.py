@@ -35,8 +35,8 @@ _SPACES = 6
 _SAMPLE = 16
 """Number of texts of a key in a unit of work that are all looked at more closely; then one in as many is."""
 
-_FIRST_LEAVES = 256
-_EVERY = 8
+_FIRST_LEAVES = 96
+_EVERY = 32
 """Number of values inside lists and objects that are compared, for each key in a unit of work: so many at first, then
 one for so many records."""
 
