@@ -25,7 +25,7 @@ class Family(NamedTuple):
     mark: re.Pattern[str]
     """Matches any mark. Its first group is the speaker; a second one is the channel of harmony, OpenAI's template."""
     greets: bool = False
-    """Whether the assistant may speak first."""
+    """True if the assistant may speak first."""
 
 
 def _words(users: str, assistants: str, greets: bool = False) -> Family:

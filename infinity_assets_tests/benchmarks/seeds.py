@@ -42,6 +42,7 @@ def make_up(folder: Path, rows: int, width: int) -> None:
             "row_id": [digest(str(n)) for n in range(rows)],
             "kind": np.where(rng.random(rows) < 0.05, "text", "conversation"),
             "prompt_chars": rng.integers(10, 2000, rows),
+            "marked_wrong": False,
             "language": np.where(rng.random(rows) < 0.2, "zh", "en"),
             "row": np.arange(rows),
             "cate_ability": pl.Series(np.char.add("ability ", rng.integers(0, 26, rows).astype(str)).tolist())

@@ -54,7 +54,7 @@ def lake(tmp_path: Path) -> Lake:
     vectors = [None if n % 5 == 0 else v.tolist() for n, v in zip(number, rng.normal(size=(ROWS, WIDTH)), strict=True)]
     tables = {
         "decontaminated": rows,
-        "measured": rows.select("row_id", prompt_chars=pl.lit(20)),
+        "measured": rows.select("row_id", prompt_chars=pl.lit(20), marked_wrong=pl.lit(False)),
         "scored": rows.select("row_id", loss=losses, ifd=losses / 10, depth=losses * 2),
         "labelled": rows.select(
             "row_id", cate_ability=pl.lit(["other"]), ability=pl.Series(labels, dtype=pl.List(pl.String)),

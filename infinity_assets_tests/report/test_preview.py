@@ -57,8 +57,10 @@ def test_many_similar_files_share_a_line(tmp_path: Path) -> None:
 
 def test_unread_keys_have_counts_a_share_and_an_example(tmp_path: Path) -> None:
     remark = "A remark of many words that no layout of this program reads."
-    text = shown(tmp_path / "remarks", {"question": "q", "answer": "a", "remark": remark, "kto_tag": False}, width=160)
+    text = shown(
+        tmp_path / "remarks", {"question": "q", "answer": "a", "remark": remark, "is_edited": False}, width=160
+    )
     lines = [line for line in text.splitlines() if "question_answer" in line and "100%" in line]
-    assert [line.split()[0] for line in lines] == ["remark", "kto_tag"]
+    assert [line.split()[0] for line in lines] == ["remark", "is_edited"]
     assert remark in lines[0]
     assert "False" in lines[1]

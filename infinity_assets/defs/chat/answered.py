@@ -38,7 +38,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         kinds=("polars", "parquet", "vllm"),
         seconds=25,
-        version="9",
+        version="10",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's best answer to each evolved instruction, with its scores.

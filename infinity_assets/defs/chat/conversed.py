@@ -31,7 +31,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=CONVERSED,
         kinds=("polars", "parquet", "vllm"),
         seconds=17,
-        version="7",
+        version="8",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:
         """Conversations of `diagnosed`. The generator continues a share of them, and plays both user and assistant.

@@ -47,7 +47,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         kinds=("polars", "parquet", "vllm"),
         seconds=20,
-        version="15",
+        version="16",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, each by a strategy and an operation drawn by row id.

@@ -17,7 +17,7 @@ from infinity_assets.settings.chat import Seeds
 _PLACE = ("row_id", "source", "file", "position", "kind", "language")
 _LABELS = ("cate_ability", "ability")
 _TABLES = {
-    "measured": ("prompt_chars",),
+    "measured": ("prompt_chars", "marked_wrong"),
     "labelled": (*_LABELS, "label_source"),
     "scored": ("loss", "ifd", "depth"),
     "loss_after": ("loss_after",),
@@ -35,14 +35,14 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
         **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean),
         **dict.fromkeys(_LABELS, pl.List(pl.String)),
     },
-    version="2",
+    version="3",
 )
 def seed_selected(step: Step) -> Outcome:
     """Seeds: rows that meet criteria, are not vetoed, and fit a budget that is spread over a grid of prompt vectors.
 
     Grain: one row. Key: row_id. Each criterion is a boolean column. In `decisions`, the reason of a seed names the
-    criteria that it meets. Other rows have the reason not_scored, no_criterion, too_few_criteria, vetoed or
-    over_budget.
+    criteria that it meets. Other rows have the reason not_scored, no_criterion, too_few_criteria, marked_wrong,
+    vetoed or over_budget.
     """
     recipe = step.settings.chat.seeds
     rows = step.read("decontaminated").select(_PLACE).collect(engine="streaming")

@@ -32,7 +32,7 @@ _SCORES = {
     reads=(*candidates.READS, "vectors", "domain_budget"),
     settings=lambda s: (s.foundation.selecting,),
     columns={**schema.ROW, **_SCORES},
-    version="6",
+    version="7",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.

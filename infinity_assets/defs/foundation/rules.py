@@ -18,6 +18,7 @@ _SHOWN = 4
     reads=("decontaminated", "measured", "scored"),
     settings=lambda s: (s.foundation.rules,),
     columns=counts.COUNTS,
+    version="2",
 )
 def rules(step: Step) -> Outcome:
     """The number of rows that fail each rule of InfInstruct-F, and examples from both sides of each threshold.

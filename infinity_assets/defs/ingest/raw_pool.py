@@ -63,7 +63,7 @@ def _state(step: Step) -> dict[str, str]:
     files=_state,
     columns=schema.ROW,
     kinds=("polars", "parquet", "json"),
-    version="3",
+    version="4",
 )
 def raw_pool(step: Step) -> Outcome:
     """Every readable record of a source's files, as a row.

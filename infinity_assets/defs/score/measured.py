@@ -1,8 +1,11 @@
 """`measured`: the numbers that rules compare with thresholds. Grain: a row of `decontaminated`. Key: row_id."""
 
+from functools import partial
+
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
+from infinity_assets.catalog.verdicts import find_marked_wrong
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
@@ -19,21 +22,25 @@ _ROWS = 10_000
     invariants=("unique",),
     reads=("decontaminated",),
     columns=measures.MEASURES,
-    version="3",
+    version="4",
 )
 def measured(step: Step) -> Outcome:
     """Measures of every row for the rules: length, language, repetition, artefacts, claims of identity, refusals, code.
+
+    `marked_wrong` is true if a record of the row, in any source, has the annotation `verdict` with the value `wrong`.
 
     Grain: one row of `decontaminated`. Key: row_id. No model is called, and a new threshold needs no new measures.
     Measures of the answer are null if there is no answer.
     """
     rows = step.read("decontaminated").select("row_id", "messages", "domain")
     parts = (part for batch in step.batches(rows, _ROWS) for part in batch.iter_slices(_ROWS))
-    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *map(measures.measure, parts)])
+    measure = partial(measures.measure, marked_wrong=find_marked_wrong(step.lake))
+    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *map(measure, parts)])
     languages = count_by(table.drop_nulls("code_language"), "code_language")
     return Outcome(
         table,
         measures={
+            "answers that the data calls wrong": int(table["marked_wrong"].sum()),
             "answers with code": table["code_language"].count(),
             "Python that parses": int(table["python_parses"].sum()),
         },

@@ -1,4 +1,4 @@
-"""What a record says about its conversation: labels, reasoning, whether the answer is right, and media."""
+"""Facts that a record states about its conversation: labels, reasoning, a verdict on the answer, and media."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

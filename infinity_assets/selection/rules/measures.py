@@ -11,6 +11,7 @@ MEASURES = pl.Schema(
     {
         "row_id": pl.String,
         "answers": pl.UInt32,
+        "marked_wrong": pl.Boolean,
         "prompt_chars": pl.UInt32,
         "answer_chars": pl.UInt32,
         "answer_words": pl.UInt32,
@@ -52,8 +53,12 @@ _ENDING = 60
 _SPAN = 120
 
 
-def measure(rows: pl.DataFrame) -> pl.DataFrame:
-    """Measure rows with the columns row_id, messages and domain: schema `MEASURES`, in the order of the rows."""
+def measure(rows: pl.DataFrame, marked_wrong: pl.Series | None = None) -> pl.DataFrame:
+    """Measure rows with the columns row_id, messages and domain: schema `MEASURES`, in the order of the rows.
+
+    Args:
+        marked_wrong: Ids of rows whose answer is wrong by the word of a dataset. Default: none.
+    """
     texts = rows.select(
         "row_id",
         "domain",
@@ -89,6 +94,9 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(answered.then(measured).alias(measured.name) for measured in code_measures)
     named = pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION))
     frame = frame.with_columns(
+        marked_wrong=pl.col("row_id").is_in(
+            (pl.Series([], dtype=pl.String) if marked_wrong is None else marked_wrong).implode()
+        ),
         answer_words=answered.then("words"),
         ending=pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)),
         identity_span=pl.when(pl.col("identity") > 0).then(named),

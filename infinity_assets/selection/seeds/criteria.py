@@ -16,10 +16,11 @@ CRITERIA: tuple[str, ...] = get_args(Criterion)
 KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.String, "kind": pl.String, "prompt_chars": pl.Int64, "language": pl.String,
     "cate_ability": pl.List(pl.String), "ability": pl.List(pl.String), "label_source": pl.String, "loss": pl.Float64,
-    "loss_after": pl.Float64, "ifd": pl.Float64, "depth": pl.Float64,
+    "loss_after": pl.Float64, "ifd": pl.Float64, "depth": pl.Float64, "marked_wrong": pl.Boolean,
 }  # fmt: skip
 """Columns that the criteria read. `prompt_chars` is the length of the user turns, `loss_after` the loss under the
-scorer after training. Labels and scores are null for rows that were not labelled or scored."""
+scorer after training, and `marked_wrong` says that a dataset calls the answer wrong. Labels and scores are null for
+rows that were not labelled or scored."""
 
 
 def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
@@ -29,8 +30,8 @@ def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Se
     rows) does not count them. The rows have the schema `KNOWN`.
 
     Returns:
-        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, all
-        false if a row lacks the data; `scored`, true if the row is raw material or has labels or scores of a model;
+        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, `marked_wrong` and
+        `vetoed`, all false if a row lacks the data; `scored`, true if the row is raw material or has labels or scores of a model;
         `met`, the number of criteria in force that hold; `enough`, true if `combine` requires no more; `because`, the
         names of these criteria, joined by +.
     """
@@ -56,7 +57,8 @@ def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Se
         veto = loss_drop > loss_drop.mean() + settings.veto_sigma * loss_drop.std()
     scored = labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw
     criteria = [holds[name].fill_null(False).alias(name) for name in CRITERIA]
-    table = rows.select("row_id", *criteria, vetoed=veto.fill_null(False), scored=scored)
+    marked_wrong = pl.col("marked_wrong").fill_null(False)
+    table = rows.select("row_id", *criteria, marked_wrong, vetoed=veto.fill_null(False), scored=scored)
     in_force = [name for name in CRITERIA if name in settings.criteria]
     of_kind = [_count_possible(settings, raw=kind) for kind in (True, False)]
     possible = pl.when("raw_material").then(of_kind[0]).otherwise(of_kind[1])

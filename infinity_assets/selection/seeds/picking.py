@@ -16,7 +16,8 @@ class Picked(NamedTuple):
 
     rows: pl.DataFrame
     """One line per row, in their order: row_id, a boolean per criterion, `vetoed`, `taken`, and `reason`: for a seed
-    its criteria, joined by +; else not_scored, no_criterion, too_few_criteria, vetoed or over_budget."""
+    its criteria, joined by +; else not_scored, no_criterion, too_few_criteria, marked_wrong, vetoed or
+    over_budget."""
     cells: pl.DataFrame
     """One line per candidate (a seed, or a row over budget): row_id, taken, and its cell (`coverage.CELL`)."""
     shown: float | None
@@ -29,7 +30,9 @@ def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, se
     `vectors` has row_id and vector (may be null) of these and possibly other rows. `vocabulary` has label and rows.
     """
     table = evaluate_criteria(rows, vocabulary, settings)
-    eligible = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")
+    eligible = table.filter("enough", ~pl.col("vetoed"), ~pl.col("marked_wrong")).select(
+        "row_id", "raw_material", "met"
+    )
     known = rows.select("row_id", "language", "cate_ability", "depth")
     candidates = known.join(eligible, on="row_id", maintain_order="left")
     grid = lay_grid(candidates["row_id"], vectors, settings.grid)
@@ -39,6 +42,7 @@ def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, se
     seeds = pl.concat([raw["row_id"], others["row_id"]])
     taken = pl.col("row_id").is_in(seeds.implode()).alias("taken")
     conditions = {
+        "marked_wrong": pl.col("marked_wrong"),
         "vetoed": pl.col("enough") & pl.col("vetoed"),
         "over_budget": pl.col("enough"),
         "too_few_criteria": pl.col("met") > 0,

@@ -98,6 +98,14 @@ def test_sentiment_sets_are_denied_by_the_name_of_their_file(file: str, denied: 
     assert failures("Is it good?", "Yes, it is.", file=file) == (["denied_source"] if denied else [])
 
 
+def test_an_answer_that_a_dataset_calls_wrong_fails() -> None:
+    rows = pool(*(("s", "f", n, [("user", f"Is {n} even?"), ("assistant", "Yes, it is.")]) for n in range(2)))
+    rows = rows.with_columns(domain=pl.lit("chat"))
+    measured = measures.measure(rows, rows["row_id"][1:])
+    failed = first_failure(rulebook.facts(rows, measured, NO_SCORES, Rules()), rulebook.rules(Rules()))
+    assert failed.select("row_id", "reason").rows() == [(rows["row_id"][1], "marked_wrong")]
+
+
 def test_the_list_of_denied_parts_applies_by_source() -> None:
     rules = Rules(denied={"flan_*": ("*.csv", "part?.json")})
     denied = {

@@ -23,6 +23,7 @@ _CONVERSATION = st.fixed_dictionaries(
         "loss_after": st.none() | st.integers(0, 9).map(float),
         "ifd": st.none() | st.floats(0, 2),
         "depth": st.none() | st.integers(0, 5).map(float),
+        "marked_wrong": st.sampled_from([None, False, False, True]),
     }
 )
 _RAW = st.fixed_dictionaries(

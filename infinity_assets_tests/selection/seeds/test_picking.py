@@ -26,13 +26,15 @@ def test_every_row_has_a_reason(rows: list[dict], recipe: Seeds) -> None:
     for line, verdict in zip(result.iter_rows(named=True), table.iter_rows(named=True), strict=True):
         if line["taken"]:
             assert line["reason"] == verdict["because"] != ""
+        elif verdict["marked_wrong"]:
+            assert line["reason"] == "marked_wrong"
         elif verdict["enough"]:
             assert line["reason"] == ("vetoed" if verdict["vetoed"] else "over_budget")
         elif verdict["met"]:
             assert line["reason"] == "too_few_criteria"
         else:
             assert line["reason"] == ("no_criterion" if verdict["scored"] else "not_scored")
-        assert not (line["taken"] and line["vetoed"])
+        assert not (line["taken"] and (line["vetoed"] or verdict["marked_wrong"]))
 
 
 @FEW
