@@ -4,17 +4,32 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake
 
+MASKED = pl.List(pl.Int64)
+"""Type of `masked_turns`: indexes of messages."""
+
+
+def find_masked_turns(lake: Lake) -> pl.LazyFrame:
+    """Return the turns that a record excludes from training: row_id and masked_turns, one line per row with any."""
+    turns = pl.col("value").str.json_decode(MASKED)
+    return (
+        _notes(lake, "masked_turns")
+        .select("row_id", turns.alias("masked_turns"))
+        .group_by("row_id")
+        .agg(pl.col("masked_turns").explode().unique().sort())
+    )
+
 
 def find_marked_wrong(lake: Lake) -> pl.Series:
     """Return the ids of the rows of `raw_pool` that a record calls wrong (annotation `verdict`), without duplicates.
 
     Two sources may have the same row. That one of them calls it wrong is enough.
     """
-    wrong = [
-        lake.ledger_table("annotations", "raw_pool", partition)
-        .filter(pl.col("name") == "verdict", pl.col("value") == '"wrong"')
-        .select("row_id")
-        for partition in lake.partitions("raw_pool")
-    ]
-    empty = pl.LazyFrame(schema={"row_id": pl.String})
-    return pl.concat([empty, *wrong]).unique().sort("row_id").collect(engine="streaming")["row_id"]
+    wrong = _notes(lake, "verdict").filter(pl.col("value") == '"wrong"').select(pl.col("row_id").unique().sort())
+    return wrong.collect(engine="streaming")["row_id"]
+
+
+def _notes(lake: Lake, name: str) -> pl.LazyFrame:
+    """Return the annotations of one name in all sources: row_id and value."""
+    tables = [lake.ledger_table("annotations", "raw_pool", partition) for partition in lake.partitions("raw_pool")]
+    empty = pl.LazyFrame(schema={"row_id": pl.String, "value": pl.String})
+    return pl.concat([empty, *(table.filter(name=name).select("row_id", "value") for table in tables)])

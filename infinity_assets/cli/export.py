@@ -25,6 +25,14 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
 @click.option("--out", type=NEW_FILE, required=True, help="The JSONL file to write.")
 @click.option("--source", "sources", multiple=True, help="Export the rows of this source only. Repeatable.")
 @click.option(
+    "--masked-turns",
+    type=click.Choice(("cut", "drop")),
+    default="cut",
+    show_default=True,
+    help="Rows with an answer that its dataset excludes from training: `cut` ends them before its request, `drop` "
+    "leaves them out. openai and sharegpt write them whole, with `weight` 0 for such an answer.",
+)
+@click.option(
     "--tokenizer",
     help="`synthesizer` only: a tokenizer for counting tokens and for the begin and end of text; input_ids and "
     "loss_mask are written too. A folder, a fetched model, or a Hub id.",
@@ -37,7 +45,13 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
     help="`synthesizer` only: most tokens of a sequence.",
 )
 def export(
-    asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int
+    asset: str,
+    layout: str,
+    out: Path,
+    sources: tuple[str, ...],
+    masked_turns: str,
+    tokenizer: str | None,
+    max_tokens: int,
 ) -> None:
     """Write the conversations of ASSET as JSON lines, in a layout that training frameworks read.
 
@@ -57,12 +71,15 @@ def export(
         if layout == "synthesizer":
             summary = _write_sequences(lake, asset, sources, tokenizer, max_tokens, file.write)
         else:
-            summary = _write_rows(lake, asset, sources, layout, file.write)
+            summary = _write_rows(lake, asset, sources, layout, masked_turns == "drop", file.write)
     click.echo(f"{out}: {summary}")
 
 
-def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str, write: Callable[[bytes], Any]) -> str:
+def _write_rows(
+    lake: "Lake", asset: str, sources: tuple[str, ...], layout: str, drop_masked: bool, write: Callable[[bytes], Any]
+) -> str:
     """Write one line per conversation, partition by partition, and return a summary."""
+    from infinity_assets.catalog.verdicts import find_masked_turns
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
@@ -78,12 +95,18 @@ def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str,
             writers.add_label_columns(rows), chinese, ABILITIES
         ),
     }
-    written = total = 0
+    masked = find_masked_turns(lake).collect(engine="streaming")
+    written = total = with_masks = 0
     for rows, all_rows in _conversations(lake, asset, sources):
-        write(layouts[layout](rows).write_ndjson().encode())
+        rows = rows.join(masked, on="row_id", how="left", maintain_order="left")
+        with_masks += rows["masked_turns"].count()
+        if layout not in ("openai", "sharegpt"):
+            rows = writers.cut_masked(rows, drop=drop_masked)
+        write(writers.write_lines(layouts[layout](rows)))
         written += rows.height
         total += all_rows
-    return f"{written:,} conversations, {total - written:,} other rows of {asset} left out."
+    summary = f"{written:,} conversations, {total - written:,} other rows of {asset} left out."
+    return f"{summary} {with_masks:,} have answers that are not to be learned." if with_masks else summary
 
 
 def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Iterator[tuple[pl.DataFrame, int]]":

@@ -18,6 +18,49 @@ _CONVERSATIONS = (
 )
 
 
+def cut_masked(rows: pl.DataFrame, *, drop: bool = False) -> pl.DataFrame:
+    """Return rows without the answers that must not be learned, for formats in which every answer is learned.
+
+    Args:
+        rows: Columns messages and masked_turns (indexes of masked messages, or null), and others.
+        drop: Leave out each row with a masked answer. Otherwise the row ends before the request of its first masked
+            answer, and is left out if it then has no answer.
+    """
+    first = pl.col("masked_turns").list.min()
+    if drop:
+        return rows.filter(first.is_null())
+    before = pl.col("messages").list.head(first - 1)
+    is_answered = before.list.eval(_TURN.field("role") == "assistant").list.any()
+    return rows.filter(first.is_null() | is_answered).with_columns(
+        pl.when(first.is_null()).then("messages").otherwise(before).alias("messages"),
+        pl.lit(None, rows.schema["masked_turns"]).alias("masked_turns"),
+    )
+
+
+def write_lines(rows: pl.DataFrame) -> bytes:
+    """Return rows as JSON lines, without the `weight` of turns that have none.
+
+    Quotes inside a text are escaped, so that no text contains the key.
+    """
+    return rows.write_ndjson().encode().replace(b',"weight":null', b"")
+
+
+def _weigh(rows: pl.DataFrame, turns: pl.Expr) -> pl.Series:
+    """Return turns (a list of structs) with the field `weight`: 0 for those in `masked_turns`, otherwise null."""
+    if "masked_turns" not in rows.columns or rows["masked_turns"].null_count() == rows.height:
+        return rows.select(turns).to_series()
+    place = pl.int_range(pl.len()).over("row")
+    weight = pl.when(place.is_in("masked_turns")).then(pl.lit(0, pl.Int8))
+    weighed = (
+        rows.select(pl.int_range(pl.len()).alias("row"), "masked_turns", turns.alias("turn"))
+        .explode("turn")
+        .with_columns(weight=weight)
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("turn").struct.with_fields(pl.col("weight")))
+    )
+    return weighed["turn"]
+
+
 def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mapping[str, str]) -> pl.DataFrame:
     """Return rows in Infinity-Instruct's schema, with the license added.
 
@@ -48,8 +91,11 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
 
 
 def openai_messages(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows in OpenAI's chat format: id and messages, nothing else."""
-    return rows.select(pl.col("row_id").alias("id"), pl.col("messages").cast(MESSAGES))
+    """Return rows in OpenAI's chat format: id and messages, nothing else.
+
+    If rows have `masked_turns`, these messages have the `weight` 0.
+    """
+    return rows.select(pl.col("row_id").alias("id"), _weigh(rows, pl.col("messages").cast(MESSAGES)).alias("messages"))
 
 
 def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -65,8 +111,11 @@ def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def sharegpt(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows in ShareGPT's format: id and conversations (list of {from, value}: system, human, gpt)."""
-    return rows.select(pl.col("row_id").alias("id"), _CONVERSATIONS)
+    """Return rows in ShareGPT's format: id and conversations (list of {from, value}: system, human, gpt).
+
+    If rows have `masked_turns`, these turns have the `weight` 0.
+    """
+    return rows.select(pl.col("row_id").alias("id"), _weigh(rows, _CONVERSATIONS).alias("conversations"))
 
 
 def alpaca(rows: pl.DataFrame) -> pl.DataFrame:

@@ -218,6 +218,9 @@ class Release(Section):
 
     denied_licences: tuple[str, ...] = ()
     """Rows under these licenses stay out of the released files, with the reason `licence_denied`."""
+    masked_turns: Literal["cut", "drop"] = "cut"
+    """Rows with an answer that its dataset excludes from training: `cut` ends them before its request, and leaves them
+    out, with the reason `masked_turns`, if no answer remains; `drop` leaves all of them out."""
 
 
 class Settings(BaseSettings):

@@ -1,5 +1,7 @@
 """Formats for trainers. Schemas must be equal in all releases: a column of nulls in one of them breaks a loader."""
 
+import json
+
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,10 +10,12 @@ from infinity_assets.rows.schema import MESSAGES
 from infinity_assets.rows.writers import (
     add_label_columns,
     alpaca,
+    cut_masked,
     infinity_instruct,
     infinity_preference,
     openai_messages,
     sharegpt,
+    write_lines,
 )
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
@@ -27,6 +31,30 @@ LABELLED = ROWS.with_columns(
     cate_ability=pl.Series([["law", "other"], None], dtype=pl.List(pl.String)),
     ability=pl.Series([["tort", "fees"], None], dtype=pl.List(pl.String)),
 )
+
+
+MASKED = pool(
+    *(
+        ("alpha", "a.json", n, [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", 'x,"weight":null')])
+        for n in range(3)
+    )
+).with_columns(masked_turns=pl.Series([None, [1], [3]], dtype=pl.List(pl.Int64)))
+
+
+def test_masked_turns_have_no_weight_where_the_format_allows_it() -> None:
+    for written, key in ((openai_messages(MASKED), "messages"), (sharegpt(MASKED), "conversations")):
+        lines = [json.loads(line)[key] for line in write_lines(written).splitlines()]
+        assert [[turn.get("weight") for turn in line] for line in lines] == [
+            [None] * 4, [None, 0, None, None], [None, None, None, 0],
+        ]  # fmt: skip
+        assert all(list(line[3].values())[1] == 'x,"weight":null' for line in lines)
+        assert "weight" not in lines[0][1]
+
+
+def test_elsewhere_rows_end_before_a_masked_turn_or_are_left_out() -> None:
+    assert [len(turns) for turns in cut_masked(MASKED)["messages"]] == [4, 2]
+    assert cut_masked(MASKED, drop=True).height == 1
+    assert cut_masked(ROWS.with_columns(masked_turns=pl.lit(None, pl.List(pl.Int64)))).height == ROWS.height
 
 
 def test_rows_are_written_in_infinity_instructs_schema() -> None:

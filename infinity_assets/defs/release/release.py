@@ -10,6 +10,7 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.atomic import replace_file, write_text
 from infinity_assets.catalog.lake import Outcome
+from infinity_assets.catalog.verdicts import find_masked_turns
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.registry import REGISTERED
 from infinity_assets.defs.step import Step
@@ -30,29 +31,35 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
     kinds=("polars", "json"),
-    version="2",
+    version="3",
 )
 def release(step: Step) -> Outcome:
     """InfInstruct-F and InfInstruct-G as files for trainers, in `data/release`.
 
     Grain: one released row. Key: dataset, row_id. The files are both sets in Infinity-Instruct's schema and as OpenAI
     messages (JSONL), preference pairs, a dataset card, the settings and checksums. Rows with a denied licence are
-    left out and have a decision.
+    left out and have a decision. No answer is released that its dataset excludes from training.
     """
     folder, denied = step.lake.data / "release", step.settings.release.denied_licences
     shutil.rmtree(folder, ignore_errors=True)
     sets, index, dropped = {}, [], []
+    masked = find_masked_turns(step.lake).collect(engine="streaming")
     chinese = dict(step.read("tag_vocabulary").select("label", "label_zh").collect().iter_rows())
     for asset, name in _SETS.items():
         rows = step.read(asset).sort("row_id").collect()
         refused = rows.filter(pl.col("licence").is_in(denied))
-        rows = rows.filter(~pl.col("licence").is_in(denied))
+        rows = rows.filter(~pl.col("licence").is_in(denied)).join(
+            masked, on="row_id", how="left", maintain_order="left"
+        )
+        whole, rows = rows, writers.cut_masked(rows, drop=step.settings.release.masked_turns == "drop")
+        masked_out = whole.join(rows, on="row_id", how="anti", maintain_order="left")
         _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
         sets[name] = rows
         line = pl.int_range(pl.len(), dtype=pl.Int64).alias("line")
         index.append(rows.select(pl.lit(name).alias("dataset"), "row_id", "source", "licence", line))
         dropped.append(decide(refused, reason="licence_denied", detail=json_detail("licence")))
+        dropped.append(decide(masked_out, reason="masked_turns", detail=json_detail("masked_turns")))
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
     written = card.write(
         sets, _models(settings), _prompts(settings), _count_left_out(step), pairs, settings_hash(settings)
