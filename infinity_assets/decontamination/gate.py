@@ -4,12 +4,12 @@ There are three rules, each of which can be switched off (`settings.Decontaminat
 
 | rule | a turn is a hit if |
 |---|---|
-| exact_prompt | its tokens equal those of the item's question |
+| exact_prompt | its tokens equal those of the item's question, or hold a short one among other words or sentences |
 | ngram | it shares a run of 13 tokens with a part of the item, 4 of them words (GPT-3, arXiv 2005.14165, appendix C) |
 | overlap | its runs of 8 tokens cover more than half of a part of the item (Tulu 3, arXiv 2411.15124, section 3.2) |
 
-Tokens ignore case and punctuation. A CJK character is a token; the letter of an answer option (`A)`, `(b)`) is not. An
-item has two parts: its question, with the options or turns that follow it, and its answer. Each part is compared with
+Tokens ignore case and punctuation. A CJK character is a token; the letter of an answer option (`A)`, `(b)`) and an HTML
+entity are not. An item has two parts: its question, with the options or turns that follow it, and its answer. Each part is compared with
 each turn separately. A question is also searched for without the options or turns that follow it.
 
 Texts are compared by 64-bit hashes of their tokens, and hits are confirmed on the tokens themselves. A hash collision
@@ -138,7 +138,7 @@ class Gate:
         """Return the hits of the rule exact_prompt, as `_HITS`."""
         if not self._rule.exact:
             return pl.DataFrame(schema=_HITS)
-        runs = self._index.find_equal(tokens)
+        runs = np.concatenate([self._index.find_equal(tokens), self._index.find_wrapped(tokens)])
         excused = self._index.allowed_until[runs[:, 3]] >= runs[:, 3] + runs[:, 4]
         return _hits("exact_prompt", runs, np.ones(len(runs)), excused)
 

@@ -2,13 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from infinity_assets.rows.text import CJK
 from infinity_assets.rows.token_hashes import TokenHashes, hash_tokens, to_utf8
+from infinity_assets.rows.words import load_words
+
+LONGEST = 12
+"""Maximum number of tokens of a question that is found among other words. `ngram` finds longer ones."""
+
+_TELLING_WORDS = 3
+_TELLING_TOKENS = 5
+"""Minimum number of words, or of any tokens, of a question that is recognized among sentences of any kind."""
+
+_MOST_AROUND = 120
+"""Maximum number of tokens of a text in which a short question is looked for."""
 
 _SPAN_CHARS = 300
 """Maximum number of characters of a quoted run."""
@@ -16,7 +28,10 @@ _SPAN_CHARS = 300
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a list of texts, without the letters of answer options (`A)`, `(b)`)."""
+    """The tokens of a list of texts, without the letters of answer options (`A)`, `(b)`) and HTML entities.
+
+    A number with commas is one token.
+    """
 
     scan: TokenHashes
     data: np.ndarray
@@ -27,11 +42,11 @@ class Tokens:
     @classmethod
     def from_texts(cls, texts: pl.Series) -> "Tokens":
         """Tokenize a list of texts."""
-        from infinity_assets.decontamination.kernels import drop_option_letters
+        from infinity_assets.decontamination.kernels import clean_tokens
 
         scan = hash_tokens(texts)
         data, where = to_utf8(scan.texts)
-        kept = drop_option_letters(data, where, scan.hashes, scan.offsets, scan.starts, scan.ends, scan.wordy)
+        kept = clean_tokens(data, where, scan.hashes, scan.offsets, scan.starts, scan.ends, scan.wordy)
         n = int(kept[-1])
         scan = TokenHashes(scan.hashes[:n], kept, scan.starts[:n], scan.ends[:n], scan.wordy[:n], scan.texts)
         return cls(scan, data, where)
@@ -108,6 +123,29 @@ class Index:
         runs = runs[tokens.lengths[texts] == length]
         return runs[self.confirm(runs, tokens)]
 
+    def find_wrapped(self, tokens: Tokens) -> np.ndarray:
+        """Return a run for each text that is a short question with only words around it that people put there.
+
+        Longer questions are found by their runs. The words are in `wrappers.yaml`.
+        """
+        from infinity_assets.decontamination.kernels import find_wrapped
+
+        hashes, parts, lengths = self._whole
+        short = lengths <= LONGEST
+        keys, firsts = np.unique(hashes[short], return_index=True)
+        scan, (around, options) = tokens.scan, _wrappers()
+        begins = self.tokens.scan.offsets[:-1][parts[short]]
+        words = self.words_before[begins + lengths[short]] - self.words_before[begins]
+        enough = (words >= _TELLING_WORDS) | (lengths[short] >= _TELLING_TOKENS)
+        found = find_wrapped(
+            scan.hashes, scan.offsets, scan.starts, scan.ends, tokens.data, tokens.where, _MOST_AROUND, keys,
+            np.append(firsts, int(short.sum())), lengths[short], enough, LONGEST, around, options,
+        )  # fmt: skip
+        texts, entries, starts, sizes = found.T
+        part = parts[short][entries]
+        runs = np.stack([texts, part, starts, self.tokens.scan.offsets[part], sizes], axis=1)
+        return runs[self.confirm(runs, tokens)]
+
     @cached_property
     def tokens(self) -> Tokens:
         """The tokens of the parts."""
@@ -172,6 +210,14 @@ class Index:
         hashes, parts, lengths = map(np.concatenate, zip(*entries, strict=True))
         order = np.argsort(hashes, kind="stable")
         return hashes[order], parts[order], lengths[order]
+
+
+@cache
+def _wrappers() -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes of the words around a question, and of those that begin a list of options; both sorted."""
+    listed = load_words(Path(__file__).with_name("wrappers.yaml"))
+    around, options = (np.unique(hash_tokens(pl.Series(listed[name])).hashes) for name in ("words", "options"))
+    return around, options
 
 
 def _parts(items: pl.DataFrame) -> pl.DataFrame:

@@ -9,10 +9,14 @@ of all texts (`start`) and among those of all parts (`at`), and its number of to
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.token_kernels import decode
+from infinity_assets.rows.token_kernels import OFFSET, PRIME, decode, mix
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that powers of it never vanish modulo 2^64
 _ONE = np.uint64(1)
+_LABEL = 4
+"""Maximum number of tokens of a label before any question, such as `Opera trivia:`."""
+_ASIDE = 24
+"""Maximum number of other tokens around a question that says enough to be recognized."""
 
 
 @njit(nogil=True, cache=True)
@@ -51,8 +55,41 @@ def _is_option_letter(data, begin, stop, start, end):
 
 
 @njit(nogil=True, cache=True)
-def drop_option_letters(data, where, hashes, offsets, starts, ends, wordy):
-    """Drop option letters from the arrays of tokens, in place, and return the new index of each text's first token."""
+def _is_entity(data, begin, stop, start, end):
+    """Return whether the token is the name of an HTML entity, as in `&quot;`, `&#39;` and `&#x27;`."""
+    if start == begin or end >= stop or data[end] != 59:  # ;
+        return False
+    before = data[start - 1]
+    return before == 38 or (before == 35 and start - 1 > begin and data[start - 2] == 38)  # & or &#
+
+
+@njit(nogil=True, cache=True)
+def _is_after_comma(data, begin, start, end, previous_end):
+    """Return whether a token is three digits after a comma that follows the digits of the previous token: `1,250`."""
+    if end - start != 3 or start - previous_end != 1 or data[previous_end] != 44:
+        return False
+    for place in range(start, end):
+        if not 48 <= data[place] <= 57:
+            return False
+    return previous_end > begin and 48 <= data[previous_end - 1] <= 57
+
+
+@njit(nogil=True, cache=True)
+def _hash_number(data, start, end):
+    """Return the hash of the digits between two places, as `scan_tokens` hashes a token."""
+    h = OFFSET
+    for place in range(start, end):
+        if data[place] != 44:
+            h = (h ^ np.uint64(data[place])) * PRIME
+    return mix(h)
+
+
+@njit(nogil=True, cache=True)
+def clean_tokens(data, where, hashes, offsets, starts, ends, wordy):
+    """Drop option letters and HTML entities from the arrays of tokens, and join numbers with commas, in place.
+
+    Returns the new index of each text's first token.
+    """
     kept = np.zeros_like(offsets)
     n = 0
     for text in range(len(offsets) - 1):
@@ -60,6 +97,16 @@ def drop_option_letters(data, where, hashes, offsets, starts, ends, wordy):
         for token in range(offsets[text], offsets[text + 1]):
             start, end = starts[token], ends[token]
             if end - start == 1 and _is_option_letter(data, begin, stop, begin + start, begin + end):
+                continue
+            if (
+                begin + end < stop
+                and data[begin + end] == 59
+                and _is_entity(data, begin, stop, begin + start, begin + end)
+            ):
+                continue
+            if n > kept[text] and _is_after_comma(data, begin, begin + start, begin + end, begin + ends[n - 1]):
+                ends[n - 1] = end
+                hashes[n - 1] = _hash_number(data, begin + starts[n - 1], begin + end)
                 continue
             hashes[n], starts[n], ends[n], wordy[n] = hashes[token], start, end, wordy[token]
             n += 1
@@ -122,6 +169,21 @@ def hash_grams(hashes, offsets, n):
 
 
 @njit(nogil=True, cache=True)
+def _is_among(keys, key):
+    place = np.searchsorted(keys, key)
+    return place < len(keys) and keys[place] == key
+
+
+@njit(nogil=True, cache=True)
+def _begins_options(data, begin, stop, start, end):
+    """Return whether a list of options begins between two places: `(A)`, `A.`, `a)`."""
+    for place in range(start, end):  # noqa: SIM110 - numba compiles no generators
+        if data[place] | 0x20 == 97 and _is_option_letter(data, begin, stop, place, place + 1):
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
 def build_bit_filter(keys, bits):
     """Return a bit filter of 2^bits bits: a hash whose bit is not set is not one of the keys."""
     words = np.zeros(1 << (bits - 6), np.uint64)
@@ -129,6 +191,97 @@ def build_bit_filter(keys, bits):
         bit = key >> np.uint64(64 - bits)
         words[bit >> np.uint64(6)] |= _ONE << (bit & np.uint64(63))
     return words
+
+
+@njit(nogil=True, cache=True)
+def find_wrapped(
+    hashes, offsets, starts, ends, data, where, most, keys, firsts, lengths, enough, longest, around, options
+):
+    """Return a run for each text that consists of a question, and of words that people put around one.
+
+    A label (`_LABEL`) may precede the question, and a list of options may follow it. Around a question that says
+    `enough`, up to `_ASIDE` tokens of any kind may stand, if they are sentences or lines of their own.
+
+    Args:
+        hashes, offsets, starts, ends: Tokens of the texts, index of each text's first token, place in the text.
+        data, where: Bytes of the texts, and the offset of each text.
+        most: Maximum number of tokens of a text.
+        keys, firsts, lengths, enough: Distinct hashes of the questions (`hash_texts`), sorted; index of each key's
+            first entry, the number of tokens of each entry, and whether it says enough to be recognized among others.
+        longest: Maximum number of tokens of a question.
+        around, options: Hashes of the words around a question, and of those that begin a list of options; sorted.
+
+    Returns:
+        int64, shape (runs, 4): text, entry, first token, number of tokens.
+    """
+    runs = np.empty((1024, 4), np.int64)
+    count = 0
+    bits = 20
+    filter_words = build_bit_filter(keys, bits)
+    shift = np.uint64(64 - bits)
+    for text in range(len(offsets) - 1):
+        first, last = offsets[text], offsets[text + 1]
+        if last - first > most or last - first < 2:
+            continue
+        begin, stop = where[text], where[text + 1]
+        only_around = True
+        for start in range(first, last):
+            if start > first and only_around:
+                only_around = _is_among(around, hashes[start - 1])
+            before = 0 if only_around else start - first
+            if before > _ASIDE:
+                break
+            if before and not _is_separator(data, begin + ends[start - 1], begin + starts[start]):
+                continue
+            h, high = np.uint64(0), _ONE
+            for token in range(start, min(last, start + longest)):
+                h = h * _BASE + hashes[token]
+                high *= _BASE
+                size = token - start + 1
+                if size == last - first:
+                    break
+                key = h + np.uint64(size) * high
+                bit = key >> shift
+                if not (filter_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
+                    continue
+                low = np.searchsorted(keys, key)
+                if low == len(keys) or keys[low] != key:
+                    continue
+                rest = token + 1
+                if rest < last and _begins_options(data, begin, stop, begin + ends[token], begin + starts[rest]):
+                    rest = last
+                while rest < last and _is_among(around, hashes[rest]):
+                    rest += 1
+                if rest < last and _is_among(options, hashes[rest]):
+                    rest = last
+                after = 0 if rest == last else last - token - 1
+                if (
+                    after
+                    and not 65 <= data[begin + starts[token + 1]] <= 90  # a capital begins a sentence
+                    and not _is_separator(data, begin + ends[token], begin + starts[token + 1])
+                ):
+                    continue
+                for entry in range(firsts[low], firsts[low + 1]):
+                    if lengths[entry] != size:
+                        continue
+                    if (after or before > _LABEL) and not (enough[entry] and before + after <= _ASIDE):
+                        continue
+                    if count == len(runs):
+                        runs = np.concatenate((runs, np.empty_like(runs)))
+                    runs[count, 0], runs[count, 1], runs[count, 2], runs[count, 3] = text, entry, start, size
+                    count += 1
+    return runs[:count]
+
+
+@njit(nogil=True, cache=True)
+def _is_separator(data, start, end):
+    """Return whether the end of a sentence, a line or a label is between two places: `. ? ! : ; - > ] ) * " \n 。`."""
+    for place in range(start, end):
+        if data[place] in (46, 63, 33, 58, 59, 45, 62, 60, 93, 41, 40, 42, 34, 10):
+            return True
+        if data[place] >= 0xE2:  # signs of other scripts: `：`, `？`, `。`, quotation marks
+            return True
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -278,9 +431,10 @@ def spell(data, where, owners, firsts, lengths, starts, ends):
         begin = where[owners[run]]
         for token in range(firsts[run], firsts[run] + lengths[run]):
             for byte in range(begin + starts[token], begin + ends[token]):
-                text[place] = data[byte]
-                place += 1
+                if data[byte] != 44:  # a comma inside a number
+                    text[place] = data[byte]
+                    place += 1
             text[place] = 32
             place += 1
         begins[run + 1] = place
-    return text, begins
+    return text[:place], begins

@@ -5,7 +5,7 @@ from numba import njit
 
 from infinity_assets.rows.character_classes import ALONE, LETTER, NUMBER
 
-_OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
+OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # the finalizer of MurmurHash3
 
 
@@ -51,14 +51,14 @@ def scan_tokens(data, where, classes, lower):
         letters = 0
         inside = False
         pure = True
-        h = _OFFSET
+        h = OFFSET
         while p < stop:
             code, size = decode(data, p)
             kind = classes[code]
             if kind in (LETTER, NUMBER):
                 if not inside:
-                    inside, pure, letters, start, h = True, True, 0, p, _OFFSET
-                h = (h ^ np.uint64(lower[code])) * _PRIME
+                    inside, pure, letters, start, h = True, True, 0, p, OFFSET
+                h = (h ^ np.uint64(lower[code])) * PRIME
                 letters += 1
                 pure &= kind == LETTER
             else:
@@ -67,7 +67,7 @@ def scan_tokens(data, where, classes, lower):
                     n += 1
                     inside = False
                 if kind == ALONE:
-                    hashes[n] = mix((_OFFSET ^ np.uint64(lower[code])) * _PRIME)
+                    hashes[n] = mix((OFFSET ^ np.uint64(lower[code])) * PRIME)
                     starts[n], ends[n], wordy[n] = p - begin, p + size - begin, True
                     n += 1
             p += size

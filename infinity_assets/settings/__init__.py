@@ -146,8 +146,8 @@ class Decontamination(Section):
     """The search for benchmark items in rows, and the consequences of a hit."""
 
     exact: bool = True
-    """A turn that equals an item's question, ignoring case and punctuation, is a hit. (Llama 3, arXiv 2407.21783: exact
-    match.)"""
+    """A turn that equals an item's question, ignoring case and punctuation, is a hit. So is a short question among words
+    that people put around one, such as `Question:` and `Answer briefly.` (Llama 3, arXiv 2407.21783: exact match.)"""
     exact_words: PositiveInt = 2
     """Fewest words of a question that `exact` looks for: many users who write `continue` never saw an item. Two CJK
     characters count as a word. (Ours.)"""
