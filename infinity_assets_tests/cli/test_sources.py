@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.reading.sources import data_files, load_source
-from infinity_assets_tests.cli.commands import done, refused
+from infinity_assets_tests.cli.commands import done, infinity, refused
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.reading.in_memory import read
 
@@ -95,7 +95,10 @@ def test_suggest_prints_lines_that_were_tried(sources: Path, mine: Path, tmp_pat
     assert 'output: "the reply"' in text
     assert "In the post." in text
     (tmp_path / "odd.jsonl").write_text('{"where": {"x": 1, "y": 2}}\n')
-    assert "--model asks" in refused("suggest", "odd.jsonl")
+    odd = infinity("sources", "suggest", "odd.jsonl")
+    assert odd.exit_code == 1
+    assert "#   where.x: " in odd.output
+    assert "--model asks" in odd.output
     assert "without help" in done("suggest", str(mine))
     assert not sources.exists()
 
