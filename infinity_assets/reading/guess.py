@@ -12,6 +12,8 @@ from typing import NamedTuple
 from infinity_assets.reading.containers import read_blocks
 from infinity_assets.reading.fields import Field, find_fields, find_unread, unread_paths
 from infinity_assets.reading.layouts import Parsed, Rejected, parse, parse_named
+from infinity_assets.reading.layouts.facts import TRUTHS
+from infinity_assets.reading.layouts.values import plain_key
 from infinity_assets.reading.mapping import FieldMapping, paths_of
 from infinity_assets.reading.sources import Source
 from infinity_assets.reading.suggest import MIN_FIT, Mapping, Suggestion, is_plausible, matters, rank_exchanges, suggest
@@ -122,8 +124,18 @@ def make_guess(records: Sequence[object]) -> Guess | None:
     different = len({repr(record) for record in sample})
     guess = Guess(suggestion.mapping, _confidence(suggestion, lead, different), False, suggestion.rows, _beside(sample))
     fit = sum(GuessReader(guess).read(record) is not None for record in sample)
-    is_whole = not suggestion.unread and fit >= MIN_FIT * len(sample)
+    is_whole = not suggestion.unread and fit >= MIN_FIT * len(sample) and not _has_verdicts(sample)
     return guess._replace(is_sure=lead is not None and is_whole and different >= MIN_RECORDS)
+
+
+def _has_verdicts(sample: Sequence[dict]) -> bool:
+    """Return whether a truth value under an unknown name varies: it may say that some of the answers are wrong."""
+    seen: dict[str, set[str]] = {}
+    for record in sample:
+        for key, value in record.items():
+            if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
+                seen.setdefault(plain_key(key), set()).add(str(value).lower())
+    return any(len(values) > 1 and name not in TRUTHS for name, values in seen.items())
 
 
 def _beside(sample: Sequence[dict]) -> frozenset[str]:

@@ -365,7 +365,7 @@ def _weigh(field: Field, role: str) -> float:
     """Return the evidence of a name that a field has a role: 2 for it, 0 without a hint, -3 against it."""
     if field.name is None:
         return 0.0
-    weights = {"maybe_request": -1.0, "maybe_answer": -1.0, role: 2.0, f"maybe_{role}": 1.0}
+    weights = {"maybe_request": -2.0, "maybe_answer": -1.0, role: 2.0, f"maybe_{role}": 1.0}
     weight = weights.get(field.name.role, -3.0)
     if field.name.role == "context" and role == "request":
         weight = -1.0
@@ -404,6 +404,9 @@ def is_plausible(row: Parsed) -> bool:
         return False
     if row.kind != "conversation":
         return not _MARK.search(said[0])
+    answers = load_json(said[-1], "[")
+    if list_of(answers, str) and len(answers) > 1:
+        return False
     return not _LETTER.fullmatch(said[-1]) or _LISTED.search(said[0]) is not None
 
 

@@ -57,6 +57,7 @@ GERMAN = records("Frage", "Antwort")
         pytest.param([{**one, "zweite_antwort": one["Antwort"][::-1]} for one in GERMAN], id="two answers"),
         pytest.param([{**one, "die antwort": [one["die antwort"], "or not"]} for one in records("Frage", "die antwort")], id="alternatives"),
         pytest.param([{"anchor": a, "positive": b, "negative": "A boat floats here."} for a, b in ASKED], id="no exchange"),
+        pytest.param([{**one, "korrekt": n % 2 == 0} for n, one in enumerate(GERMAN)], id="an unknown verdict"),
         pytest.param([], id="no records"),
     ],
 )  # fmt: skip
@@ -77,6 +78,17 @@ def test_a_sure_guess_reads_the_source_and_marks_its_rows(tmp_path: Path) -> Non
     assert set(frames.keys["layout"]) == {NAME}
     for mode in ("ask", "off"):
         assert read(source, guess=mode).rows.is_empty()
+
+
+def test_a_guess_keeps_the_verdicts_of_the_data(tmp_path: Path) -> None:
+    source = source_of(tmp_path / "s", [{**one, "is_correct": n > 0} for n, one in enumerate(GERMAN)])
+    frames = read(source, guess="sure")
+    assert frames.annotations.filter(name="verdict")["value"].to_list() == ['"wrong"', *['"right"'] * 4]
+
+
+def test_a_record_with_a_text_of_its_own_is_not_guessed(tmp_path: Path) -> None:
+    source = source_of(tmp_path / "s", [*GERMAN * 40, {**GERMAN[0], "Anlage": "See the drawing beside the text."}])
+    assert read(source, guess="sure").rows.height == 200
 
 
 def test_a_preview_shows_the_rows_of_a_guess(tmp_path: Path) -> None:

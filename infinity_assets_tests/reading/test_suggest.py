@@ -55,6 +55,8 @@ def test_the_suggested_lines_make_the_right_row(record: dict, contents: list[str
         [{"ask": "Which is a tree?", "choices": ["Oak", "Eel"], "answer": 0}],
         [{"ask": "Which is a tree?", "A": "Oak", "B": "Eel", "answer": "A"}],
         [{"ask": "Which is it?", "answer": "The oak.", "lines": ["It is tall.", "It has acorns."]}],
+        [{"question": {"text": "Print 2."}, "solutions": '["print(2)", "print(1 + 1)"]'}],
+        [{"instruction text": "Choose the right answer.", "input": "What pulls the tide?"}],
         [{"anchor": "how to bake", "positive": "Bake it long.", "negative": "A boat floats."}],
     ],
 )
