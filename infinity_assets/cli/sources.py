@@ -27,6 +27,7 @@ def sources() -> None:
     infinity sources add ~/downloads/alpaca --licence CC-BY-NC-4.0
     infinity sources add hf://datasets/openai/gsm8k --config main --domain math
     infinity sources preview ~/downloads/faq --layout alpaca --field instruction=ask
+    infinity sources suggest ~/downloads/faq
     infinity sources list
     infinity sources raw alpaca
     infinity sources remove alpaca
