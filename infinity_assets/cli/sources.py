@@ -16,6 +16,7 @@ from infinity_assets.rows.domains import DOMAINS
 
 if TYPE_CHECKING:
     from infinity_assets.reading.sources import File, Source
+    from infinity_assets.reading.suggest import Suggestion
 
 
 @click.group()
@@ -26,6 +27,7 @@ def sources() -> None:
     infinity sources add ~/downloads/alpaca --licence CC-BY-NC-4.0
     infinity sources add hf://datasets/openai/gsm8k --config main --domain math
     infinity sources preview ~/downloads/faq --layout alpaca --field instruction=ask
+    infinity sources suggest ~/downloads/faq
     infinity sources list
     infinity sources raw alpaca
     infinity sources remove alpaca
@@ -42,22 +44,33 @@ def sources() -> None:
     help="BCP 47 tag of all rows, for example en. Default: from the card if it names one language, else per row.",
 )
 @click.option("--layout", help="Layout of every record, for example alpaca. Default: determined by the keys.")
+@click.option("--as-suggested", is_flag=True, help="Paths only: write the lines that preview suggests to source.yaml.")
 @click.option("--copy", is_flag=True, help="Paths only: copy the files. Default: link them.")
 @click.option("--config", help="Hub only: the configuration. Default: the dataset's default.")
 @click.option("--split", help="Hub only: the split. Default: train, or the only one.")
-def add(what: str, name: str | None, copy: bool, config: str | None, split: str | None, **options: str | None) -> None:
+def add(
+    what: str,
+    name: str | None,
+    as_suggested: bool,
+    copy: bool,
+    config: str | None,
+    split: str | None,
+    **options: str | None,
+) -> None:
     """Add a folder, a file or a dataset of the Hugging Face Hub as a source.
 
     \b
     infinity sources add ~/downloads/alpaca
     infinity sources add faq.jsonl --licence CC0-1.0 --language en
+    infinity sources add ~/downloads/tickets --as-suggested
     infinity sources add hf://datasets/openai/gsm8k --config main --split train
     infinity sources add hf://datasets/owner/name@v1.0 --name name_v1
     infinity sources add https://huggingface.co/datasets/owner/name/tree/main/algebra
 
     A folder is linked, so files that you add to it later belong to the source. With --licence, --domain, --language or
     --layout, the source is a new folder with its own source.yaml and links to the present files; your folder is not
-    changed.
+    changed. So it is with --as-suggested, for records of unknown layout: the lines that `infinity sources preview`
+    suggests are written if they read nearly all records.
 
     From the Hub, only the files of the configuration and the split are downloaded, or of a folder or file if the
     address names one. The URL of a dataset's page works, too. The commit, the license and the
@@ -65,6 +78,7 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     dataset needs a token in HF_TOKEN.
     """
     from infinity_assets.reading import folders, hub
+    from infinity_assets.reading.preview import find_advice
     from infinity_assets.rows import licences
 
     root = _root()
@@ -76,10 +90,16 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
             raise InfinityError("--config and --split are for datasets of the Hub, hf://datasets/OWNER/NAME.")
         if not Path(what).exists():
             raise InfinityError(f"There is no {what}; the address of a dataset of the Hub is hf://datasets/OWNER/NAME.")
-        folder = folders.add(root, Path(what), name, fields, copy)
+        advice = find_advice(*_previewed(what)) if as_suggested else {}
+        folder = folders.add(root, Path(what), name, fields | advice, copy)
         files, licence = len(folders.data_files(folder)), folders.load_source(folder).licence
         click.echo(f"{folder.name}: {files} files, licence {licence}. `infinity run` reads them.")
+        if as_suggested:
+            lines = "\n".join(f"  {line}" for line in hub.to_yaml(advice).splitlines())
+            click.echo(f"In source.yaml, as suggested:\n{lines}" if advice else "No lines are needed to read them.")
         return
+    if as_suggested:
+        raise InfinityError("--as-suggested is for folders and files: preview a dataset of the Hub after adding it.")
     if copy:
         raise InfinityError("--copy is for folders and files; files from the Hub are always copied.")
     at = hub.parse_address(what)
@@ -242,12 +262,14 @@ def preview(
     import orjson
 
     from infinity_assets.reading.folders import check_layout
+    from infinity_assets.reading.guess import find_guess
     from infinity_assets.reading.hub import to_yaml
     from infinity_assets.reading.preview import Limits
     from infinity_assets.reading.preview import preview as look
     from infinity_assets.report.preview import show, show_lines
     from infinity_assets.report.terminal import open_console
     from infinity_assets.scoring.content import fill_language_and_domain
+    from infinity_assets.settings import Settings
 
     source, files = _previewed(what)
     tried: dict[str, Any] = {"layout": layout} if layout else {}
@@ -258,7 +280,17 @@ def preview(
     if glob is not None:
         files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]
     limits = Limits(None, None) if everything else Limits(records=limit)
-    seen = look(source, files=files, rows=rows, limits=limits, complete=fill_language_and_domain)
+    mode = Settings().ingest.guess
+    guess = None if mode == "off" else find_guess(source)
+    seen = look(
+        source,
+        files=files,
+        rows=rows,
+        limits=limits,
+        complete=fill_language_and_domain,
+        guess=guess,
+        apply_guess=mode == "sure" and guess is not None and guess.is_sure,
+    )
     if as_json:
         click.echo(orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2))
     else:
@@ -270,6 +302,60 @@ def preview(
     if not seen.readable:
         data_file = f"data file that matches {glob}" if glob else "data file"
         raise InfinityError(f"Nothing could be read: {what} holds no {data_file} with a record that can be parsed.")
+
+
+@sources.command()
+@click.argument("what", metavar="PATH|NAME")
+@click.option("--model", is_flag=True, help="Ask the model of `models.judge` if no plausible mapping is found.")
+def suggest(what: str, model: bool) -> None:
+    """Print lines for source.yaml that read the most frequent records of unknown layout. Nothing is written.
+
+    \b
+    infinity sources suggest ~/downloads/tickets
+    infinity sources suggest ~/downloads/tickets --model
+
+    The lines are tried on the records, and the first row that they make is shown. With --model, the configured judge is
+    asked if nothing plausible was found; its answer is tried on the records, too, and dropped if it does not make
+    plausible rows of nearly all. The exit status is 1 if there is no suggestion.
+    """
+    from infinity_assets.reading.preview import preview as look
+    from infinity_assets.report.preview import show_lines, show_row
+    from infinity_assets.report.terminal import open_console
+
+    source, files = _previewed(what)
+    unknown = look(source, files=files, rows=0).unknown
+    if not unknown:
+        click.echo(f"{source.name}: every record is read without help.")
+        return
+    first = unknown[0]
+    lines, rows = first.lines, first.rows
+    if model and not rows:
+        asked = _ask_model(first.sample)
+        lines, rows = (asked.lines, asked.rows) if asked else (lines, rows)
+    console = open_console()
+    show_lines(lines, console)
+    if not rows:
+        raise InfinityError(
+            f"{source.name}: {'neither the fields nor the model give' if model else 'the fields do not give'} a plausible "
+            f"mapping{'' if model else '; --model asks the configured model'}."
+        )
+    show_row(rows[0], "The first row that these lines make", console)
+
+
+def _ask_model(sample: list[object]) -> "Suggestion | None":
+    """Return the mapping that the configured judge suggests for a sample of records, if it was tried with success."""
+    from infinity_assets.inference.client import Inference
+    from infinity_assets.inference.engines.pool import EnginePool
+    from infinity_assets.inference.responses.store import ResponseStore
+    from infinity_assets.locations import models_dir
+    from infinity_assets.runs.model_advice import ask_mapping
+    from infinity_assets.settings import Settings
+
+    inference = Inference(ResponseStore(data_dir() / "responses"), EnginePool(models_dir()))
+    try:
+        return ask_mapping(inference, Settings(), sample)
+    finally:
+        inference.release()
 
 
 @sources.command()

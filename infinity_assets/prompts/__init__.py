@@ -2,8 +2,9 @@
 
 A file has a YAML head between `---` lines (version, purpose and variables), followed by the turns, each under a heading
 `## system`, `## user` or `## assistant`. The last turn is a user turn. `$name` is a variable, `$$` a dollar sign. The
-Chinese file is used for Chinese rows, and the English file for all other rows. Prompts about labels only have an English
-file, because labels are English. Files in the folder `prompts_dir` (setting) replace packaged files. See docs/prompts.md.
+Chinese file is used for Chinese rows, and the English file for all other rows. Prompts about labels and about the
+fields of a dataset have an English file only. Files in the folder `prompts_dir` (setting) replace packaged files. See
+docs/prompts.md.
 
 The hash of a prompt covers its version and turns, and is part of the request key. So only the requests of a
 changed prompt are repeated, and a new purpose or a new description of a variable does not repeat any request.

@@ -1,12 +1,31 @@
 """Mapping of records by the settings `fields` and `keep` of a `source.yaml`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from string import Formatter
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.reading.layouts.values import as_json
+from infinity_assets.reading.layouts.chats import TURN_LISTS
+from infinity_assets.reading.layouts.facts import JUDGEMENTS, LABELS, MEDIA, REASONING, TRUTHS, VOTES
+from infinity_assets.reading.layouts.tools import DEFINITIONS
+from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, REQUESTS, SYSTEMS, as_json, plain_key
+from infinity_assets.reading.names import NAMES
 
 MISSING = object()
+
+TURNS = frozenset(("messages", "conversations", "conversation", *TURN_LISTS))
+_REPLIES = frozenset((*ANSWERS, *NAMES["chosen"]))
+_BESIDE_REQUEST = frozenset(("instruction", "input", "inputs"))
+_ASKED = frozenset(REQUESTS) - _BESIDE_REQUEST
+_SLOTS = (TURNS, _REPLIES, _ASKED)
+"""Keys of which a layout reads only one: if one of them is mapped, it replaces the others."""
+
+_BESIDE_TURNS = frozenset(
+    (*LABELS, *REASONING, *TRUTHS, *JUDGEMENTS, *VOTES, *MEDIA, *SYSTEMS, *DEFINITIONS, *NAMES["rejected"])
+)
+"""Keys that have a meaning beside a whole conversation: facts, system prompts and tools."""
+
+_BESIDE_EXCHANGE = _BESIDE_TURNS | {*CONTEXTS, "input", "history"}
+"""Keys that have a meaning beside a request and its answer."""
 
 
 class FieldMapping:
@@ -14,18 +33,57 @@ class FieldMapping:
 
     def __init__(self, fields: Mapping[str, str], keep: Iterable[str] = ()) -> None:
         self._fields = [(name, _field_reader(name, spec)) for name, spec in fields.items()]
+        self._used = frozenset(key for spec in fields.values() for path in paths_of(spec) for key in _first_keys(path))
+        names = set(map(plain_key, fields))
+        self._replaced = frozenset(key for slot in _SLOTS if not slot.isdisjoint(names) for key in slot)
+        self._beside = _find_beside(names)
         self._keep = [(path, _path_reader(path, path)) for path in keep]
         self.keeps = bool(self._keep)
 
     def __call__(self, record: object) -> object:
-        """Return the record with only the keys of `fields` whose paths exist, or unchanged if `fields` is empty."""
+        """Return the record with the keys of `fields` whose paths exist, or unchanged if `fields` is empty.
+
+        Other keys keep their meaning, except those that a path or a template of `fields` uses and those that a mapped
+        key replaces. If `fields` names a whole conversation, only facts, contexts and system prompts are left beside it.
+        """
         if not self._fields:
             return record
-        return {name: value for name, read in self._fields if (value := read(record)) is not MISSING}
+        mapped = {name: value for name, read in self._fields if (value := read(record)) is not MISSING}
+        if not isinstance(record, dict):
+            return mapped
+        overlaid = {key: value for key, value in record.items() if self._leaves(key)} | mapped
+        if "input" in mapped and "instruction" not in overlaid and not _ASKED.isdisjoint(overlaid):
+            overlaid.setdefault("context", overlaid.pop("input"))  # beside a question, layouts take only long inputs
+        return overlaid
+
+    def _leaves(self, key: object) -> bool:
+        """Return whether a key of a record keeps its meaning."""
+        name = plain_key(key)
+        return key not in self._used and name not in self._replaced and (self._beside is None or name in self._beside)
 
     def annotations_of(self, record: object) -> dict[str, object]:
         """Return the values of the record at the paths of `keep`, by path, without missing ones."""
         return {path: value for path, read in self._keep if (value := read(record)) is not MISSING}
+
+
+def paths_of(spec: str) -> list[str]:
+    """Return the paths in a line of `fields`: a path, or a template with paths in braces."""
+    if "{" not in spec and "}" not in spec:
+        return [spec.strip()]
+    return [path for _, path, _, _ in Formatter().parse(spec) if path]
+
+
+def _first_keys(path: str) -> tuple[str, str]:
+    """Return the keys of a record in which a path may begin: a key may contain dots."""
+    return path, path.partition(".")[0]
+
+
+def _find_beside(names: Set[str]) -> Set[str] | None:
+    """Return the keys that have a meaning beside mapped ones, or `None` for all if these are no whole conversation."""
+    if "text" in names or not names.isdisjoint(TURNS):
+        return _BESIDE_TURNS
+    is_whole = not names.isdisjoint(_ASKED | {"instruction"}) and not names.isdisjoint(_REPLIES)
+    return _BESIDE_EXCHANGE if is_whole else None
 
 
 def _field_reader(name: str, spec: str) -> Callable[[object], object]:

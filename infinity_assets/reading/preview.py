@@ -17,18 +17,18 @@ import yaml
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import Block, Record, as_json, blocks_of
 from infinity_assets.reading.containers.base import BLOCK
-from infinity_assets.reading.layouts import Parsed, layout_of, parse, parse_named
+from infinity_assets.reading.guess import UNKNOWN_LAYOUT, Guess, make_reader
+from infinity_assets.reading.layouts import Parsed, layout_of
 from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.reading.reader import EVIDENCE_CHARS, Complete
+from infinity_assets.reading.shapes import shape
 from infinity_assets.reading.sources import File, Source
 from infinity_assets.reading.streams import DAMAGE, MEMBER, Opened, compression_of, open_files, plain_suffix
-from infinity_assets.reading.suggest import TEMPLATE, shape, suggest_lines
+from infinity_assets.reading.suggest import MIN_FIT, Suggestion, suggest
 from infinity_assets.reading.unread import Account, combine, find_unread
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Message, Rejected
 from infinity_assets.rows.ids import row_id
-
-UNKNOWN_LAYOUT = "unknown_layout"
 
 T = TypeVar("T")
 
@@ -118,6 +118,10 @@ class Unknown:
     files: list[str]
     example: str
     """The beginning of the first record as JSON."""
+    rows: list[list[Message]] = field(default_factory=list)
+    """The messages of up to three rows that the lines make of the records."""
+    sample: list[object] = field(default_factory=list)
+    """Some of the records."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,10 @@ class Preview:
     """Dropped records, the most frequent reason first."""
     unread: list[dict[str, Any]]
     """Keys of the records read whose values reached no row, as lines of `find_unread`."""
+    guess: Guess | None = None
+    """The guess for records of unknown layout."""
+    guess_applied: bool = False
+    """True if a run reads such records by the guess, and the preview has done so."""
 
     @property
     def records(self) -> int:
@@ -155,8 +163,12 @@ class Preview:
     def as_json(self) -> dict[str, object]:
         """Return the fields of the preview, with `records` and `rows`, as a dictionary for JSON."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values["unknown"] = [replace(one, sample=[]) for one in self.unknown]
         source = self.source.model_dump(mode="json")
-        return {**values, "source": source, "records": self.records, "rows": self.rows}
+        guess = self.guess and {
+            **self.guess._asdict(), "mapping": self.guess.mapping._asdict(), "beside": sorted(self.guess.beside),
+        }  # fmt: skip
+        return {**values, "source": source, "guess": guess, "records": self.records, "rows": self.rows}
 
     @property
     def readable(self) -> bool:
@@ -171,6 +183,8 @@ def preview(
     rows: int = 5,
     limits: Limits | None = None,
     complete: Complete | None = None,
+    guess: Guess | None = None,
+    apply_guess: bool = False,
 ) -> Preview:
     """Read the first records of a source's files, within limits, and return counts, examples and suggestions.
 
@@ -178,6 +192,8 @@ def preview(
         files: The files to preview. Default: those that a run reads.
         rows: Number of example rows to return.
         complete: Fills in domain and language if the source does not define them.
+        guess: The guess for records of unknown layout, to be shown.
+        apply_guess: Whether to read such records by the guess.
 
     Raises:
         InfinityError: `layout` or `fields` of the source is invalid.
@@ -187,7 +203,7 @@ def preview(
     paths = source.files() if files is None else files
     chosen = _choose_files(paths, limits.files)
     members = None if limits.files is None else max(3, limits.files // max(len(chosen), 1))
-    seen = _Collector(source, mapping, limits, rows, members)
+    seen = _Collector(source, mapping, limits, rows, members, guess if apply_guess else None)
     for path in chosen:
         seen.look(path)
     left_out = source.find_unread() if files is None else {}
@@ -202,6 +218,8 @@ def preview(
         unknown=seen.unknown(),
         dropped=sorted(seen.dropped.values(), key=lambda one: (-one.records, one.reason)),
         unread=find_unread(combine(seen.account.table(source.name).lazy())).collect().to_dicts(),
+        guess=guess,
+        guess_applied=apply_guess and guess is not None,
     )
 
 
@@ -217,32 +235,48 @@ def merge_unknown(values: list[tuple[str, int, list[object]]], source: Source | 
     """
     found: dict[str, Unknown] = {}
     for shown, count, sample in sorted(values, key=lambda one: (-one[1], one[0])):
-        lines = _lines(sample, source)
-        try:
-            fit = _count_fitting(lines, sample)
-        except (InfinityError, yaml.YAMLError):  # a key with braces or a final dot is not a path
-            lines = TEMPLATE
-            fit = 0
-        one = found.setdefault(lines, Unknown({}, lines, 0, 0, [], ""))
+        best = _advise(sample, source)
+        one = found.setdefault(best.lines, Unknown({}, best.lines, 0, 0, [], "", best.rows, sample))
         one.shapes[shown] = count
-        one.tried += len(sample)
-        one.fit += fit
+        one.tried += best.tried
+        one.fit += best.fit
     return list(found.values())
 
 
-def _lines(sample: list[object], source: Source | None) -> str:
+def find_advice(source: Source, files: list[File] | None = None) -> dict[str, object]:
+    """Return the suggested values of `layout` and `fields` for a source's `source.yaml`; empty if it needs none.
+
+    Args:
+        files: The files to preview. Default: those that a run reads.
+
+    Raises:
+        InfinityError: Nothing plausible can be suggested, or the suggestion does not suit nearly all records.
+    """
+    before = preview(source, files=files, rows=0)
+    if not before.unknown:
+        return {}
+    advice = yaml.safe_load(before.unknown[0].lines)
+    if not advice:
+        raise InfinityError(
+            f"{source.name}: there is no plausible suggestion; `infinity sources preview` shows the keys to map."
+        )
+    after = preview(source.model_copy(update=advice), files=files, rows=0)
+    if after.rows < max(MIN_FIT * after.records, before.rows + 1):
+        raise InfinityError(
+            f"{source.name}: the suggestion would read {after.rows:,} of {after.records:,} records "
+            f"({before.rows:,} without it): make the files that need it a source of their own."
+        )
+    return advice
+
+
+def _advise(sample: list[object], source: Source | None) -> Suggestion:
     if source and (source.layout or source.fields):
         layouts = {layout_of(value) for value in sample}
         if None not in layouts:
             names = " or ".join(sorted(map(str, layouts)))
-            return f"# Without `layout` and `fields` these records are read as {names}."
-    return suggest_lines(sample)
-
-
-def _count_fitting(lines: str, sample: list[object]) -> int:
-    suggested = yaml.safe_load(lines) or {}
-    mapping = FieldMapping(suggested.get("fields", {}))
-    return sum(isinstance(parse(mapping(value), suggested.get("layout"))[0], Parsed) for value in sample)
+            lines = f"# Without `layout` and `fields` these records are read as {names}."
+            return Suggestion(lines, None, len(sample), len(sample), [])
+    return suggest(sample)
 
 
 def _choose_files(paths: list[File], most: int | None) -> list[File]:
@@ -299,13 +333,22 @@ class _Thinned(Generic[T]):
 class _Collector:
     """Collects the counts, examples and unknown records of a preview."""
 
-    def __init__(self, source: Source, mapping: FieldMapping, limits: Limits, rows: int, members: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        mapping: FieldMapping,
+        limits: Limits,
+        rows: int,
+        members: int | None,
+        guess: Guess | None = None,
+    ) -> None:
         self._source = source
         self._mapping = mapping
+        self._read = make_reader(mapping, source.layout, guess)
         self._limits = limits
         self._wanted = rows
         self._members = members
-        self.account = Account(lambda record: parse(mapping(record), source.layout))
+        self.account = Account(lambda record: self._read(record)[1])
         self.files: list[FileSeen] = []
         self.more_in: list[str] = []
         self.left_out: dict[str, str] = {}
@@ -390,9 +433,7 @@ class _Collector:
             if self._limits.records is not None and file.records >= self._limits.records:
                 return False
             layout, outcomes = (
-                (None, [Rejected(record.error, record.message)])
-                if record.error
-                else parse_named(self._mapping(record.value), self._source.layout)
+                (None, [Rejected(record.error, record.message)]) if record.error else self._read(record.value)
             )
             if layout:
                 file.layouts[layout] += 1

@@ -26,7 +26,7 @@ import pyarrow as pa
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import Block, Record, as_json, read_blocks
 from infinity_assets.reading.containers.base import BLOCK
-from infinity_assets.reading.layouts import parse, parse_named
+from infinity_assets.reading.guess import Guess, ReadNamed, make_reader
 from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.reading.sources import Source
 from infinity_assets.reading.unread import PARTS, Account, combine
@@ -81,6 +81,7 @@ def read_source(
     *,
     workers: int = 1,
     complete: Complete | None = None,
+    guess: Guess | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
     """Read a source into tables.
@@ -89,13 +90,14 @@ def read_source(
         scratch: An empty folder for the tables.
         workers: Number of parsing processes. It does not affect the result.
         complete: Fills in domain and language if the source does not define them.
+        guess: How to read records of unknown layout.
         progress: Called with the number of stored (compressed) bytes read so far and in total.
 
     Raises:
         InfinityError: A parsing process was killed.
     """
     results = _read_units(
-        workers, _Plan(source, scratch, complete), _units(source, progress or (lambda done, total: None))
+        workers, _Plan(source, scratch, complete, guess), _units(source, progress or (lambda done, total: None))
     )
     records = sum(results)
     tables = {}
@@ -131,6 +133,7 @@ class _Plan(NamedTuple):
     source: Source
     scratch: Path
     complete: Complete | None
+    guess: Guess | None
 
 
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
@@ -229,12 +232,12 @@ class _Tables:
 
 def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
     """Read the blocks of a unit, write its tables and return the number of records."""
-    layout = plan.source.layout
     mapping = FieldMapping(plan.source.fields, plan.source.keep)
-    tables = _Tables(Account(lambda record: parse(mapping(record), layout), number))
+    read = make_reader(mapping, plan.source.layout, plan.guess)
+    tables = _Tables(Account(lambda record: read(record)[1], number))
     with _without_collector():
         for block in unit:
-            _read_block(block, layout, mapping, tables)
+            _read_block(block, read, mapping, tables)
     for name, table in _frames(plan, tables).items():
         if table.height:
             table.write_parquet(plan.scratch / f"{name}-{number:06}.parquet", compression="lz4")
@@ -253,17 +256,13 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables: _Tables) -> None:
+def _read_block(block: Block, read: ReadNamed, mapping: FieldMapping, tables: _Tables) -> None:
     before = len(tables.kinds)
     records = 0
     flagged: list[tuple[Record, int | None, str, str | None]] = []
     """For each dropped or repaired record: the record, index of its row or `None`, reason, message."""
     for record in block.records():
-        name, outcomes = (
-            (None, [Rejected(record.error, record.message)])
-            if record.error
-            else parse_named(mapping(record.value), layout)
-        )
+        name, outcomes = (None, [Rejected(record.error, record.message)]) if record.error else read(record.value)
         annotations = mapping.annotations_of(record.value) if mapping.keeps else {}
         if name:
             tables.account.add(name, record.value, outcomes, annotations)

@@ -10,7 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from infinity_assets.reading.guess import Guess
 from infinity_assets.reading.preview import Dropped, Example, FileSeen, Preview, Unknown
+from infinity_assets.reading.suggest import format_lines
+from infinity_assets.rows.grammar import Message
 
 _COLORS = {"system": "magenta", "user": "cyan", "assistant": "green"}
 
@@ -41,13 +44,15 @@ def show(preview: Preview, console: Console) -> None:
     for archive in preview.more_in:
         _say(console, f"Only the first files in {archive} were read (--all for all).")
     _left_out(preview.left_out, console)
+    if preview.guess:
+        _guess(preview.guess, preview.guess_applied, console)
     for example in preview.examples:
         console.print(_example(example))
     if preview.unread:
         console.print(_unread(preview.unread))
     fitting = preview.rows > 0
     for unknown in preview.unknown:
-        _unknown(unknown, fitting, console)
+        _unknown(unknown, fitting, preview.guess is not None and unknown.rows == preview.guess.rows, console)
     others = [one for one in preview.dropped if one.reason != "unknown_layout"]
     if others:
         console.print(_dropped(others))
@@ -64,6 +69,11 @@ def show_lines(lines: str, console: Console) -> None:
 def _say(console: Console, text: str, style: str = "") -> None:
     """Print text as it is, without markup; long lines are not wrapped."""
     console.print(Text(_plain(text), style=style), soft_wrap=True)
+
+
+def show_row(messages: list[Message], title: str, console: Console) -> None:
+    """Print the messages of a row in a frame."""
+    console.print(_row(messages, title))
 
 
 def _files(files: list[FileSeen]) -> Table:
@@ -128,15 +138,35 @@ def _left_out(left_out: dict[str, str], console: Console) -> None:
         _say(console, f"  {', '.join(files[:_LISTED])}{more}: {why}")
 
 
-def _example(example: Example) -> RenderableType:
+def _turns(messages: list[Message]) -> Table:
     turns = Table.grid(padding=(0, 1))
     turns.add_column(no_wrap=True)
     turns.add_column(overflow="fold")
-    for message in example.messages:
+    for message in messages:
         color = _COLORS.get(message["role"], "")
         turns.add_row(
             Text(message["role"], style=f"bold {color}"), Text(_plain(_shortened(message["content"])), style=color)
         )
+    return turns
+
+
+def _row(messages: list[Message], title: str) -> RenderableType:
+    return Panel(_turns(messages), title=title, title_align="left")
+
+
+def _guess(guess: Guess, applied: bool, console: Console) -> None:
+    fields = ", ".join(f"{name}: {path}" for name, path in guess.mapping.fields.items())
+    use = "are read by a guess" if applied else "could be read by a guess, which is not applied"
+    _say(console, f"Records of unknown layout {use}; confidence {guess.confidence:.0%}: {fields}", style="bold")
+    for number, messages in enumerate(guess.rows, 1):
+        console.print(_row(messages, f"Row {number} of {len(guess.rows)} by the guess"))
+    if applied:
+        _say(console, "These lines in source.yaml confirm it; `ingest.guess: off` in infinity.yaml prevents guesses.")
+        show_lines(format_lines(guess.mapping), console)
+
+
+def _example(example: Example) -> RenderableType:
+    turns = _turns(example.messages)
     for number, (name, value) in enumerate(example.kept.items()):
         if number == _LISTED:
             turns.add_row(Text(f"{len(example.kept) - _LISTED:,} more", style="dim"), "")
@@ -153,7 +183,7 @@ def _example(example: Example) -> RenderableType:
     )
 
 
-def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
+def _unknown(unknown: Unknown, others_fit: bool, guessed: bool, console: Console) -> None:
     records = sum(unknown.shapes.values())
     _say(console, "")
     _say(console, f"{records:,} records of unknown layout, in {_listed(unknown.files)}", style="bold red")
@@ -166,6 +196,8 @@ def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
     fitting = f"With these lines in source.yaml {they} would fit:"
     _say(console, fitting if unknown.fit else "Lines for source.yaml to fill in:")
     show_lines(unknown.lines, console)
+    for messages in unknown.rows[: 0 if guessed else 1]:
+        console.print(_row(messages, "The first row that these lines make"))
     if others_fit and unknown.fit:
         globs = ", ".join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])
         globs = f"[{globs}{', …' if len(unknown.files) > 3 else ''}]"

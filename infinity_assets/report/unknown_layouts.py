@@ -9,7 +9,8 @@ import orjson
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, Unknown, merge_unknown
+from infinity_assets.reading.guess import ANNOTATION, UNKNOWN_LAYOUT
+from infinity_assets.reading.preview import MAX_VALUES, Unknown, merge_unknown
 from infinity_assets.report.charts import table
 
 _SHAPES = 5
@@ -37,6 +38,23 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
             f"\n\n```yaml\n{unknown.lines}\n```"
         )
     return "\n\n".join([*parts, f"Try lines without writing them: `infinity sources preview {shlex.quote(source)}`."])
+
+
+def describe_guess(annotations: pl.LazyFrame) -> str:
+    """Describe the guess that read records of a source, as markdown; an empty string if there is no guess.
+
+    Args:
+        annotations: The annotations of the source's rows, of schema `schema.ANNOTATIONS`.
+    """
+    marks = annotations.filter(pl.col("name") == ANNOTATION).select(pl.len(), pl.col("value").first()).collect()
+    count, mapping = marks.row(0)
+    if not count:
+        return ""
+    fields = ", ".join(f"`{name}: {path}`" for name, path in orjson.loads(mapping).items())
+    return (
+        f"{count:,} rows were read by a guess: {fields}. Write it to `source.yaml` to confirm it, or set "
+        "`ingest.guess: off`."
+    )
 
 
 def first_advice(lake: Lake, source: str) -> str:

@@ -61,6 +61,10 @@ class Ingest(Section):
     process takes some 300 MB. The rows do not depend on this number."""
     warn_dropped: Share = 0.05
     """Share of dropped records above which the end of a run and the check `understood` name a source."""
+    guess: Literal["off", "ask", "sure"] = "sure"
+    """Reading of records of unknown layout. `sure`: by a guess for the whole source, if the names of its fields and
+    their values each say the same of the request and the answer; the annotation `guessed_fields` marks such rows.
+    `ask`: not at all, but the preview shows the guess. `off`: not at all."""
 
 
 class Near(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.reading.sources import data_files, load_source
-from infinity_assets_tests.cli.commands import done, refused
+from infinity_assets_tests.cli.commands import done, infinity, refused
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.reading.in_memory import read
 
@@ -51,7 +51,9 @@ def state(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("command", ["add", "fetch", "update", "remove", "list", "register", "preview", "raw"])
+@pytest.mark.parametrize(
+    "command", ["add", "fetch", "update", "remove", "list", "register", "preview", "suggest", "raw"]
+)
 def test_help_teaches_with_an_example(command: str) -> None:
     assert f"infinity sources {command}" in done(command, "--help").split("Usage", 1)[1].split("\n", 1)[1]
 
@@ -66,6 +68,39 @@ def test_a_folder_is_linked_and_unlinked(sources: Path, mine: Path) -> None:
     assert "at the next run" in done("remove", "rivers")
     assert state(mine) == before
     assert list(sources.iterdir()) == []
+
+
+def test_suggested_lines_are_written_if_they_read_the_records(sources: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tickets"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"customer wrote": "Where is my hat?", "the reply": "In the post."}\n' * 3)
+    assert "output: the reply" in done("add", str(folder), "--as-suggested", "--licence", "MIT")
+    source = load_source(sources / "tickets")
+    assert (source.licence, source.fields["instruction"]) == ("MIT", "customer wrote")
+    assert read(source).rows.height == 3
+    assert not (folder / "source.yaml").exists()
+
+
+def test_nothing_is_written_if_nothing_plausible_can_be_suggested(sources: Path, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.jsonl").write_text('{"where": {"x": 1, "y": 2}}\n')
+    assert "no plausible suggestion" in refused("add", "odd.jsonl", "--as-suggested")
+    assert not (sources / "odd").exists()
+    assert "No lines are needed" in done("add", str(mine), "--as-suggested")
+    assert "preview a dataset" in refused("add", URL, "--as-suggested")
+
+
+def test_suggest_prints_lines_that_were_tried(sources: Path, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "tickets.jsonl").write_text('{"customer wrote": "Where is my hat?", "the reply": "In the post."}\n' * 3)
+    text = done("suggest", "tickets.jsonl")
+    assert 'output: "the reply"' in text
+    assert "In the post." in text
+    (tmp_path / "odd.jsonl").write_text('{"where": {"x": 1, "y": 2}}\n')
+    odd = infinity("sources", "suggest", "odd.jsonl")
+    assert odd.exit_code == 1
+    assert "#   where.x: " in odd.output
+    assert "--model asks" in odd.output
+    assert "without help" in done("suggest", str(mine))
+    assert not sources.exists()
 
 
 def test_options_do_not_write_to_the_folder_of_the_user(sources: Path, mine: Path) -> None:

@@ -40,14 +40,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ABOUT_LABELS = {"label_zh", "lift"}
-"""Prompts about labels, which are English and so are these prompts."""
+ENGLISH_ONLY = {"label_zh", "lift", "suggest_mapping"}
+"""Prompts about labels and names of fields, which are mostly English, and so are these prompts."""
 
 
 @EACH
 def test_both_languages_have_the_same_variables_and_a_description(name: str) -> None:
     english, chinese = prompts.load_bilingual(name)
-    assert prompts.languages(name) == (("en",) if name in ABOUT_LABELS else ("en", "zh"))
+    assert prompts.languages(name) == (("en",) if name in ENGLISH_ONLY else ("en", "zh"))
     assert list(english.variables) == list(chinese.variables)
     for prompt in prompts.load_all(name):
         assert prompt.variables
@@ -55,7 +55,7 @@ def test_both_languages_have_the_same_variables_and_a_description(name: str) -> 
         assert prompt.purpose
         assert prompt.version >= 1
     texts = (chinese.purpose, *chinese.variables.values(), chinese.turns[0].fill({}))
-    assert name in ABOUT_LABELS or all(re.search("[\u4e00-\u9fff]", text) for text in texts)
+    assert name in ENGLISH_ONLY or all(re.search("[\u4e00-\u9fff]", text) for text in texts)
 
 
 def test_names_and_hashes_of_prompts_are_unique() -> None:
@@ -148,7 +148,7 @@ def test_a_changed_prompt_changes_the_keys_of_its_own_requests_only(
     file.write_text(file.read_text(encoding="utf-8").replace("## user\n", "## user\n!", 1), encoding="utf-8")
     after = keys(tmp_path)
     assert {place for place in before if before[place] != after[place]} == {
-        (name, other) for other in prompts.LANGUAGES if other == language or name in ABOUT_LABELS
+        (name, other) for other in prompts.LANGUAGES if other == language or name in ENGLISH_ONLY
     }
     others = [other for other in prompts.names() if other != name]
     assert list(prompts.hashes(tmp_path, *others)) == list(prompts.hashes(None, *others))

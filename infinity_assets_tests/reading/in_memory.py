@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from infinity_assets.reading.containers import Record, read_blocks
+from infinity_assets.reading.guess import find_sure_guess
 from infinity_assets.reading.reader import TABLES, read_source
 from infinity_assets.reading.sources import Source
 
@@ -23,10 +24,10 @@ class Frames(NamedTuple):
     records: int
 
 
-def read(source: Source, workers: int = 1) -> Frames:
-    """Read a source and collect its tables."""
+def read(source: Source, workers: int = 1, guess: str = "off") -> Frames:
+    """Read a source and collect its tables; `guess` is the setting `ingest.guess`."""
     with TemporaryDirectory() as scratch:
-        reading = read_source(source, Path(scratch), workers=workers)
+        reading = read_source(source, Path(scratch), workers=workers, guess=find_sure_guess(source, guess))
         tables = {name: getattr(reading, name).collect() for name in TABLES}
         return Frames(**tables, records=reading.records)
 

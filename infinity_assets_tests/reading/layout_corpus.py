@@ -22,7 +22,6 @@ import yaml
 
 from infinity_assets.reading.preview import preview
 from infinity_assets.reading.sources import Source
-from infinity_assets.reading.suggest import TEMPLATE
 from infinity_assets_tests.reading.in_memory import read
 
 _LETTER = re.compile(r"^[A-Z]\. ")
@@ -102,14 +101,14 @@ def read_layout(layout: CorpusLayout, folder: Path) -> Outcome:
 def try_advice(layout: CorpusLayout, folder: Path) -> Outcome | None:
     """Read the files of a layout as the first advice of a preview says. Return `None` if it gives no advice."""
     unknown = preview(Source(name="s", path=folder)).unknown
-    advice = yaml.safe_load(unknown[0].lines) if unknown and unknown[0].lines != TEMPLATE else None
+    advice = yaml.safe_load(unknown[0].lines) if unknown else None
     if not advice:
         return None
     return _compare(layout, Source(name="s", path=folder, layout=advice.get("layout"), fields=advice.get("fields", {})))
 
 
 def _compare(layout: CorpusLayout, source: Source) -> Outcome:
-    frames = read(source)
+    frames = read(source, guess="sure")
     kept: dict[tuple[str, int], dict[str, object]] = {}
     for row_id, position, name, value in frames.annotations.select("row_id", "position", "name", "value").rows():
         kept.setdefault((row_id, position), {})[name] = json.loads(value)

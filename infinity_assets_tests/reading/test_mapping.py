@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.reading.layouts import Parsed, parse
 from infinity_assets.reading.mapping import FieldMapping
 
 RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None}, "a.b": "dotted", "body": "{x}"}
@@ -24,7 +25,7 @@ RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None},
     ],
 )
 def test_a_field_is_a_path_or_a_template(spec: str, value: object) -> None:
-    assert FieldMapping({"output": spec})(RECORD) == {"output": value}
+    assert FieldMapping({"text": spec})(RECORD) == {"text": value}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,32 @@ def test_a_field_is_a_path_or_a_template(spec: str, value: object) -> None:
 )
 def test_a_field_without_a_value_is_left_out(spec: str) -> None:
     assert FieldMapping({"instruction": "title", "output": spec})(RECORD) == {"instruction": "t"}
+
+
+@pytest.mark.parametrize(
+    ("record", "fields", "texts"),
+    [
+        ({"instruction": "Sum up.", "title": "t", "body": "b", "output": "o"}, {"input": "{title}: {body}"}, ["Sum up.\n\nt: b", "o"]),
+        ({"question": "q", "title": "t", "body": "b", "answer": "o"}, {"input": "{title}: {body}"}, ["t: b\n\nq", "o"]),
+        ({"question": "q", "answer": "short", "why": "long"}, {"output": "why"}, ["q", "long"]),
+        ({"task": "q", "output": "o", "input": "i"}, {"instruction": "task"}, ["q\n\ni", "o"]),
+        ({"task": "q", "says": "o", "input": "i"}, {"instruction": "task", "output": "says"}, ["q\n\ni", "o"]),
+        ({"task": "q", "says": "o", "messages": []}, {"instruction": "task", "output": "says"}, ["q", "o"]),
+        ({"prompt": "q", "completion": "o", "persona": "s"}, {"system": "persona"}, ["s", "q", "o"]),
+        ({"prompt": "q", "chosen": "o", "better": "b"}, {"output": "better"}, ["q", "b"]),
+        ({"question": "q", "choices": ["x", "y"], "key": 1}, {"answer": "key"}, ["q\n\nA. x\nB. y", "B. y"]),
+    ],
+)  # fmt: skip
+def test_a_mapped_field_overlays_the_layout(record: dict, fields: dict[str, str], texts: list[str]) -> None:
+    outcome = parse(FieldMapping(fields)(record))[0]
+    assert isinstance(outcome, Parsed)
+    assert [message["content"] for message in outcome.messages] == texts
+
+
+def test_facts_keep_their_meaning_beside_a_mapped_conversation() -> None:
+    record = {"ask": "q", "meta": {"reply": "a"}, "is_correct": False, "options": ["x", "y"]}
+    mapped = FieldMapping({"instruction": "ask", "output": "meta.reply"})(record)
+    assert mapped == {"instruction": "q", "output": "a", "is_correct": False}
 
 
 def test_without_fields_the_record_is_unchanged() -> None:
@@ -63,5 +90,5 @@ def test_any_record_can_be_mapped(record: object) -> None:
     mapping = FieldMapping({"x": "a.0", "y": "{a}-{b.a}"}, ["0.a"])
     mapped = mapping(record)
     assert isinstance(mapped, dict)
-    assert mapped.keys() <= {"x", "y"}
+    assert mapped.keys() <= {"x", "y", *(record if isinstance(record, dict) else ())}
     assert mapping.annotations_of(record).keys() <= {"0.a"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from infinity_assets.reading.guess import find_guess
 from infinity_assets.reading.preview import preview
 from infinity_assets.report.preview import show, show_lines
 from infinity_assets_tests.reading.test_reader import make
@@ -64,3 +65,15 @@ def test_unread_keys_have_counts_a_share_and_an_example(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["remark", "is_edited"]
     assert remark in lines[0]
     assert "False" in lines[1]
+
+
+def test_a_guess_is_shown_with_three_rows_whether_or_not_it_is_applied(tmp_path: Path) -> None:
+    records = [{"Frage": f"Where is item {n}?", "Antwort": f"The item {n} is in the mill."} for n in range(5)]
+    source = make(tmp_path / "faq", {"a.jsonl": "".join(f"{json.dumps(record)}\n" for record in records)})
+    for applied, use in ((False, "which is not applied"), (True, "are read by a guess;")):
+        console = Console(file=io.StringIO(), width=200)
+        show(preview(source, rows=0, guess=find_guess(source), apply_guess=applied), console)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert use in text
+        assert "Row 3 of 3 by the guess" in text
+        assert text.count("  instruction: Frage\n  output: Antwort") == 1

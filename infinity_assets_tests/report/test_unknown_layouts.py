@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.reading.suggest import GUESSED
-from infinity_assets.report.unknown_layouts import describe_unknown_layouts, first_advice
+from infinity_assets.report.unknown_layouts import describe_guess, describe_unknown_layouts, first_advice
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.reading.in_memory import read
 from infinity_assets_tests.reading.test_reader import make
@@ -31,7 +31,7 @@ def test_shapes_have_counts_and_lines_that_make_them_fit(tmp_path: Path) -> None
         "For 140 of them, these lines in `source.yaml` make 50 of 50 tried fit:"
         f"\n\n```yaml\n{GUESSED}\nlayout: alpaca\nfields:" in page
     )
-    assert "output: meta.reply.0" in page
+    assert "output: meta.reply" in page
     assert "For 3 of them, these lines in `source.yaml` are a form to fill in" in page
     assert page.endswith("`infinity sources preview faq`.")
 
@@ -47,6 +47,14 @@ def test_a_source_of_known_layout_has_no_entry(tmp_path: Path) -> None:
     assert describe(tmp_path / "sound", {"a.jsonl": lines([{"question": "q", "answer": "a"}]) + "{"}) == ""
 
 
+def test_the_page_says_which_mapping_was_guessed(tmp_path: Path) -> None:
+    records = [{"Frage": f"Where is item {n}?", "Antwort": f"The item {n} is in the mill."} for n in range(5)]
+    source = make(tmp_path / "faq", {"a.jsonl": lines(records)})
+    page = describe_guess(read(source, guess="sure").annotations.lazy())
+    assert page.startswith("5 rows were read by a guess: `layout: alpaca`, `instruction: Frage`, `output: Antwort`.")
+    assert describe_guess(read(source).annotations.lazy()) == ""
+
+
 def test_the_first_advice_makes_the_most_records_fit(tmp_path: Path) -> None:
     source = make(tmp_path / "faq", {"a.jsonl": lines([*ASKED, *PLACES]), "b.jsonl": lines([{"question": "q"}])})
     reading = read(source)
@@ -57,5 +65,5 @@ def test_the_first_advice_makes_the_most_records_fit(tmp_path: Path) -> None:
     lake.commit(lakes.key("raw_pool", "faq"), outcome, "run", 0.0)
     advice = first_advice(lake, "faq").splitlines()
     assert advice[0] == "# 50 of 50 records tried fit with these lines in source.yaml:"
-    assert advice[-1] == "  output: meta.reply.0"
+    assert advice[-1] == "  output: meta.reply"
     assert first_advice(lake, "unknown") == ""

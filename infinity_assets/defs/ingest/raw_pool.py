@@ -11,10 +11,11 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading import hub
+from infinity_assets.reading.guess import find_sure_guess
 from infinity_assets.reading.reader import read_source
 from infinity_assets.reading.sources import Source, content_fingerprint, load_source
 from infinity_assets.report import charts
-from infinity_assets.report.unknown_layouts import describe_unknown_layouts
+from infinity_assets.report.unknown_layouts import describe_guess, describe_unknown_layouts
 from infinity_assets.report.unread_keys import describe_unread_keys
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.frames import count_by
@@ -61,9 +62,10 @@ def _state(step: Step) -> dict[str, str]:
     partitions="source",
     invariants=("conservation", "accounted", "grammar", "licence"),
     files=_state,
+    settings=lambda s: (s.ingest.guess,),
     columns=schema.ROW,
     kinds=("polars", "parquet", "json"),
-    version="4",
+    version="5",
 )
 def raw_pool(step: Step) -> Outcome:
     """Every readable record of a source's files, as a row.
@@ -96,6 +98,7 @@ def raw_pool(step: Step) -> Outcome:
             "not understood": describe_unknown_layouts(
                 source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()
             ),
+            "guessed": describe_guess(outcome.annotations.lazy()),
             "unread keys": describe_unread_keys(outcome.keys.lazy()),
             "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20)
             if left_out
@@ -112,7 +115,14 @@ def _read(step: Step, source: Source) -> Outcome:
         step.advance(done >> 20, total >> 20, "MiB")
 
     workers = step.settings.ingest.workers
-    reading = read_source(source, step.scratch, workers=workers, complete=fill_language_and_domain, progress=advance)
+    reading = read_source(
+        source,
+        step.scratch,
+        workers=workers,
+        complete=fill_language_and_domain,
+        guess=find_sure_guess(source, step.settings.ingest.guess),
+        progress=advance,
+    )
     return Outcome(
         reading.rows,
         rows_created=reading.records,
@@ -129,7 +139,8 @@ def _relabel(step: Step, source: Source) -> Outcome | None:
     assert step.key
     before = step.lake.manifest(step.asset, step.partition)
     words = f"words on {source.name}"
-    if before is None or before.code_version != step.key.code_version or not step.lake.intact(before):
+    same = before and (before.code_version, before.settings_hash) == (step.key.code_version, step.key.settings_hash)
+    if before is None or not same or not step.lake.intact(before):
         return None
     if {name for name, value in step.key.inputs.items() if before.inputs.get(name) != value} != {words}:
         return None  # other inputs changed, or nothing did: then the user has forced a new reading

@@ -17,7 +17,7 @@ from infinity_assets.reading.layouts.values import (
     plain_key,
 )
 from infinity_assets.reading.names import NAMES
-from infinity_assets.reading.suggest import shape
+from infinity_assets.reading.shapes import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
 
