@@ -12,7 +12,6 @@ NOT_READ: set[str] = {
     "Gorilla, APIBench",
     "NarrativeQA, Parquet",
     "StoryCloze",
-    "a table of frequent questions in German",
     "names without a hint, questions and their answers",
     "summaries with feedback",
 }
