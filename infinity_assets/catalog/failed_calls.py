@@ -1,10 +1,13 @@
-"""Warnings about assets with many failed model calls: a run can succeed although most of its calls failed."""
+"""Warnings about assets whose model calls failed, or gave less than was asked for, although the run succeeded."""
 
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
+from infinity_assets.inference.ledger import WORDS_ONLY
 
 
 def describe_failed_calls(data: Path, share: float) -> list[str]:
@@ -30,3 +33,18 @@ def describe_failed_calls(data: Path, share: float) -> list[str]:
             f'{asset}: {failed:,} of {asked:,} model calls gave no usable answer ({why}): `infinity sql "{query}"`'
         )
     return result
+
+
+def describe_words_only(lake: Lake) -> list[str]:
+    """Return a sentence per asset whose judge gave no log-probabilities, so that its scores are whole digits."""
+    counts: Counter[str] = Counter()
+    for asset in sorted(lake.assets()):
+        for partition in lake.partitions(asset):
+            manifest = lake.manifest(asset, partition)
+            count = manifest.measures.get(WORDS_ONLY) if manifest else None
+            counts[asset] += count if isinstance(count, int) else 0
+    return [
+        f"{asset}: the judge gave no log-probabilities for {count:,} answers; the digit that it wrote is the score."
+        for asset, count in counts.items()
+        if count
+    ]

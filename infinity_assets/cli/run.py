@@ -135,7 +135,7 @@ def run(
 
 def _warnings(lake: "Lake", sources: Iterable[str], benchmarks: Iterable[str]) -> Iterator[str]:
     """Yield a sentence about each problem that did not stop the run."""
-    from infinity_assets.catalog.failed_calls import describe_failed_calls
+    from infinity_assets.catalog.failed_calls import describe_failed_calls, describe_words_only
     from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
     from infinity_assets.catalog.reading_report import describe_reading
     from infinity_assets.decontamination.report import describe_flagged
@@ -146,6 +146,7 @@ def _warnings(lake: "Lake", sources: Iterable[str], benchmarks: Iterable[str]) -
     yield from describe_reading(lake.data, sources)
     yield from describe_misread(misread_sources(lake.data, settings.ingest.warn_dropped), partial(first_advice, lake))
     yield from describe_failed_calls(lake.data, settings.calls.warn_failed)
+    yield from describe_words_only(lake)
     if lake.manifest("contamination"):
         yield from describe_flagged(lake.scan("contamination").collect())
     if lake.manifest("benchmarks"):

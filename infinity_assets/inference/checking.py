@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from infinity_assets.inference.answers import find_choice, find_json, take_apart
 from infinity_assets.inference.requests import (
     EMPTY,
     INVALID_CHOICE,
@@ -22,30 +23,48 @@ from infinity_assets.inference.requests import (
 
 
 def check_response(request: Request | RewardRequest, response: Response) -> Response:
-    """Return the response, with an error added if its answer is invalid. The text is kept.
+    """Return the response with thoughts split from the answer, and with an error if the answer is invalid.
 
-    The error is `empty`, `invalid_choice`, `invalid_json`, `truncated` (JSON that was cut at `max_tokens`), or
-    `not_finite`, which also removes the score or reward.
+    JSON and choices are taken out of fences and words around them. The error is `empty`, `invalid_choice`,
+    `invalid_json`, `truncated` (JSON, or a thought, that was cut at `max_tokens`), or `not_finite`, which also removes
+    the score or reward. An invalid text is kept.
     """
     if response.error is not None or not isinstance(request, (GenerateRequest, CompleteRequest)):
         return require_finite(response)
-    text = response.text or ""
+    written = response.text or ""
+    is_cut = response.finish_reason == "length"
+    cut = f"cut at max_tokens = {request.sampling.max_tokens}"
+    if isinstance(request, GenerateRequest):
+        text, thought = take_apart(written)
+        if thought:
+            response = replace(response, reasoning="\n\n".join(filter(None, (response.reasoning, thought))))
+        response = replace(response, text=text)
+    else:
+        text = written
     if not text.strip():
-        return replace(response, error=EMPTY, cause="the model wrote nothing")
+        only = "it only thought" if response.reasoning else "the model wrote nothing"
+        if is_cut:
+            return replace(response, error=TRUNCATED, cause=f"{cut}: {only}")
+        return replace(response, error=EMPTY, cause=only)
     if isinstance(request, CompleteRequest):
         return response
     if request.choices and text not in request.choices:
-        return replace(
-            response, error=INVALID_CHOICE, cause=f"{text[:80]!r} is not one of {', '.join(request.choices)}"
-        )
+        choice = find_choice(text, request.choices)
+        if choice in request.choices:
+            return replace(response, text=choice)
+        cause = f"{text[:80]!r} is not one of {', '.join(request.choices)}"
+        return replace(response, error=INVALID_CHOICE, cause=cause)
     if request.schema is None:
         return response
-    fault = _find_mismatch(text, request.schema)
-    if fault is None:
-        return response
-    if response.finish_reason == "length":
-        return replace(response, error=TRUNCATED, cause=f"cut at max_tokens = {request.sampling.max_tokens}: {fault}")
-    return replace(response, error=INVALID_JSON, cause=fault)
+    faults = []
+    for part in find_json(text):
+        fault = _find_mismatch(part, request.schema)
+        if fault is None:
+            return replace(response, text=part)
+        faults.append(fault)
+    if is_cut:
+        return replace(response, error=TRUNCATED, cause=f"{cut}: {faults[0]}")
+    return replace(response, error=INVALID_JSON, cause=faults[0])
 
 
 def _find_mismatch(text: str, schema: Mapping[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ from infinity_assets.inference.requests import (
     INVALID_CHOICE,
     INVALID_JSON,
     INVALID_REQUEST,
+    NOT_FINITE,
     PROMPT_TOO_LONG,
     REFUSED,
     RETRIABLE,
@@ -58,6 +59,9 @@ SEGMENTS = 64
 """Maximum number of stored segments per model. If there are more, they are merged."""
 HOPELESS = 16
 """Number of consecutive retriable errors after which the stage fails instead of producing rows of errors."""
+UNUSABLE = 64
+"""Number of answers at the beginning of a batch of which one must be usable; otherwise the stage fails."""
+_USELESS = frozenset({EMPTY, INVALID_JSON, INVALID_CHOICE, TRUNCATED, NOT_FINITE, REFUSED})
 ALL_REFUSED = 4
 """If a batch of at least this size has only invalid requests, its stage fails: a setting or the server is wrong."""
 EMBED_CHUNK = 1024
@@ -307,7 +311,7 @@ class Inference:
             if not missing.is_empty():
                 pending = [requests[number] for number in missing["number"]]
                 keys = missing["key"].to_list()
-                unstored, seconds = self._ask_engine(kind, spec, keys, pending, stage, stored.height)
+                unstored, seconds = self._ask_engine(kind, spec, keys, pending, stage, stored.height, attempt)
                 self._store.compact(SEGMENTS, kind, spec.weights_id)
         except BaseException:
             seconds = time.monotonic() - began
@@ -319,12 +323,21 @@ class Inference:
             parts += [part.with_columns(had=pl.lit(False)) for part in (fresh, unstored)]
             lines = current.join(pl.concat(parts).drop("prompt"), on=_KEY_AND_ROOM, how="inner", maintain_order="left")
             lines = lines.select(list(_STORED))
+            chosen = {
+                at for at, request in zip(current["at"], requests, strict=True) if getattr(request, "choices", None)
+            }
+            words_only = lines.filter(
+                pl.col("at").is_in(chosen), pl.col("error").is_null(), pl.col("choice_logprobs").is_null()
+            )["at"]
             generations = _ledger_rows(asked, lines, kind, spec, attempt, seconds)
             tokens = generations.select(new_tokens=_NEW_TOKENS)["new_tokens"]
             for number, ledger in enumerate(ledgers):
                 mine = generations["share"] == number
                 weight = float(tokens.filter(mine).sum()) / float(tokens.sum()) if tokens.sum() else 1 / len(ledgers)
                 ledger.add(generations.filter(mine).drop("share"), seconds * weight)
+                ledger.words_only += asked.filter(
+                    pl.col("share") == number, pl.col("at").is_in(words_only.implode())
+                ).height
         return lines, generations
 
     def _plan_retries(
@@ -355,7 +368,14 @@ class Inference:
         return following
 
     def _ask_engine(
-        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
+        self,
+        kind: Kind,
+        spec: Answering,
+        keys: list[str],
+        requests: list[AnyRequest],
+        stage: str,
+        cached: int,
+        attempt: int,
     ) -> tuple[pl.DataFrame, float]:
         """Send requests to an engine and store its answers.
 
@@ -367,7 +387,7 @@ class Inference:
         refused: list[dict[str, Any]] = []  # held back: if all requests are invalid, the fault lies elsewhere
         done = cached
         tokens = 0
-        in_a_row = 0
+        in_a_row = useless = 0
         with (
             self._pool.engine(spec) as engine,
             closing(engine.run(requests, self._budget.admission(spec.price))) as responses,
@@ -387,6 +407,12 @@ class Inference:
                         raise EngineUnavailable(
                             f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: "
                             f"{_describe_error(unstored[-1])}"
+                        )
+                    useless += response.error in _USELESS
+                    if attempt == 0 and useless == UNUSABLE == done - cached + 1:
+                        raise EngineMisconfigured(
+                            f"{stage}: none of the first {UNUSABLE} answers of {spec.model} can be used, the last: "
+                            f"{response.error}: {response.cause}"
                         )
                     done += 1
                     tokens += response.completion_tokens or response.prompt_tokens

@@ -6,6 +6,9 @@ import polars as pl
 
 from infinity_assets.rows.schema import GENERATIONS, empty
 
+WORDS_ONLY = "choices without log-probabilities"
+"""Measure of an asset: the number of choices of a judge that are known only by the word that it wrote."""
+
 
 class Ledger:
     """A record of the model calls of a step, to which batches are added."""
@@ -13,6 +16,8 @@ class Ledger:
     def __init__(self) -> None:
         self._batches: list[pl.DataFrame] = []
         self._seconds: dict[str, float] = defaultdict(float)
+        self.words_only = 0
+        """Number of choices without log-probabilities, of which only the word that the model wrote is known."""
 
     def add(self, generations: pl.DataFrame, seconds: float) -> None:
         """Add the calls of a batch.
@@ -56,6 +61,7 @@ class Ledger:
             "answered from the store": calls.height - new.height,
             "model calls failed": calls["error"].count(),
             **({"failed by class": by_class} if by_class else {}),
+            **({WORDS_ONLY: self.words_only} if self.words_only else {}),
             "prompt tokens": prompt_tokens,
             "completion tokens": completion_tokens,
             "engine seconds": round(self.seconds, 1),

@@ -19,7 +19,7 @@ PROMPT_TOO_LONG: Final = "prompt_too_long"
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_JSON: Final = "invalid_json"
 INVALID_CHOICE: Final = "invalid_choice"
-TRUNCATED: Final = "truncated"  # JSON that ends at max_tokens
+TRUNCATED: Final = "truncated"  # JSON that ends at max_tokens, or a thought without an answer
 REFUSED: Final = "refused"  # by the server's content filter, or by the model if the API reports it
 EMPTY: Final = "empty"
 NOT_FINITE: Final = "not_finite"  # a score or reward that is infinite or NaN
@@ -152,6 +152,8 @@ class Response:
     """For a reward: the number from the reward model. It is finite, but has no fixed range."""
     window: int | None = None
     """The `max_model_len` that caused `prompt_too_long` or `cut`. With a larger one, the request is sent again."""
+    reasoning: str | None = None
+    """What the model thought before the answer, in tags of its own or in a field of the server's reply."""
 
 
 def make_failure(

@@ -1,7 +1,8 @@
 """The judge's score: the expected value of a digit from 1 to 5, by the log-probabilities of the answer's first token.
 
 Deita scores in this way (arXiv 2312.15685). The score is deterministic and finer than the digit that the judge writes.
-It is null if the log-probability of a digit is missing.
+It is null if the log-probability of a digit is missing. If the server gives no log-probabilities at all, the score is the
+digit that the judge wrote.
 """
 
 import polars as pl
@@ -28,7 +29,10 @@ def grade_answers(answers: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One line per answer: row_id, score (1 to 5), text (the raw answer), error. Either score or error is null.
     """
-    score = pl.when(pl.col("error").is_null()).then(expectation(pl.col("choice_logprobs")))
+    logprobs = pl.col("choice_logprobs")
+    written = pl.when(pl.col("text").is_in(DIGITS)).then(pl.col("text")).cast(pl.Float64)
+    graded = pl.when(logprobs.is_null()).then(written).otherwise(expectation(logprobs))
+    score = pl.when(pl.col("error").is_null()).then(graded)
     scored = answers.select("row_id", score.alias("score"), "text", "error")
     reason = pl.when(pl.col("score").is_null()).then(pl.coalesce("error", pl.lit(NO_LOGPROBS)))
     return scored.with_columns(reason.alias("error"))

@@ -118,10 +118,14 @@ class Asking:
         """Ask the judge for the probability of `yes` as opposed to `no`. Variables are cut to `scoring.max_chars`.
 
         Returns:
-            One line per request: row_id, probability (null on an error), error.
+            One line per request: row_id, probability (null on an error; 0 or 1 by the judge's word if the server gives
+            no log-probabilities), error.
         """
         answers = self._ask_judge(prompt, rows, _YES_NO, progress_label)
-        probability = pl.when(pl.col("error").is_null()).then(pl.col("choice_logprobs").list.first().exp())
+        logprobs = pl.col("choice_logprobs")
+        written = (pl.col("text") == _YES_NO[0]).cast(pl.Float64)  # for a server without log-probabilities
+        known = pl.when(logprobs.is_null()).then(written).otherwise(logprobs.list.first().exp())
+        probability = pl.when(pl.col("error").is_null()).then(known)
         why = pl.when(probability.is_null()).then(pl.coalesce("error", pl.lit(judge.NO_LOGPROBS)))
         return answers.select("row_id", probability.alias("probability"), why.alias("error"))
 

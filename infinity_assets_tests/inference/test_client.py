@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.inference import client
 from infinity_assets.inference.client import ANSWERS, Answers, Inference, Progress
-from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.engine import EngineMisconfigured, EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, make_failure, room_of
 from infinity_assets.inference.responses.store import ResponseStore
@@ -128,7 +128,7 @@ def test_an_unreachable_server_ends_a_small_stage_too(store):
         ({"schema": {"type": "object", "required": ["b"]}}, '{"a": 1}', "truncated"),
         ({"choices": ("1", "2")}, "2", None),
         ({"choices": ("1", "2")}, "3", "invalid_choice"),
-        ({}, " \n", "empty"),
+        ({}, " \n", "truncated"),
         ({}, "fine", None),
     ],
 )
@@ -370,3 +370,19 @@ def test_an_invalid_request_among_good_ones_is_stored(store):
     assert again.opened == 0
     assert [store.forget(["invalid_request"], dry_run) for dry_run in (True, False, False)] == [1, 1, 0]
     assert generate(store, again, REQUESTS).frame["error"].count() == 0
+
+
+@pytest.mark.parametrize(
+    "response", [Response(text="", finish_reason="stop"), Response(text=None, finish_reason="length", reasoning="hm")]
+)
+def test_a_set_without_a_usable_answer_ends_early(store, response):
+    requests = [ask(f"r{n}", f"question {n}") for n in range(200)]
+    engine = ScriptedEngine(lambda _: response)
+    with pytest.raises(
+        EngineMisconfigured, match=r"none of the first 64 answers of .* can be used, the last: (empty|truncated)"
+    ):
+        generate(store, engine, requests)
+    assert len(engine.asked) == 64
+    some = ScriptedEngine(lambda request: Response(text="fine") if request.row_id == "r10" else response)
+    others = [ask(f"r{n}", f"another question {n}") for n in range(200)]
+    assert generate(store, some, others).frame["error"].null_count() == 1

@@ -64,5 +64,7 @@ def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
         assert error is None or reason == error
 
 
-def test_a_judge_without_log_probabilities_gives_no_score() -> None:
-    assert answered([(None, None)]).pipe(grade_answers).rows() == [("0", None, "4", NO_LOGPROBS)]
+def test_without_log_probabilities_the_written_digit_counts() -> None:
+    assert answered([(None, None), ([-1.0], None)]).pipe(grade_answers).rows() == [
+        ("0", 4.0, "4", None), ("1", None, "4", NO_LOGPROBS),
+    ]  # fmt: skip

@@ -56,7 +56,7 @@ FAULTS: dict[str, tuple[str, dict]] = {
     "asks_nothing": ("play_user", {"text": "The dough rests on the table."}),
     "no_answer": ("answer", {"text": ""}),
     "truncated": ("answer", {"finish_reason": "length"}),
-    "not_judged": ("carries_on", {"choice_logprobs": None}),
+    "not_judged": ("carries_on", {"text": "perhaps", "choice_logprobs": None}),
     "incoherent": ("carries_on", {"choice_logprobs": (math.log(0.1), math.log(0.9))}),
 }
 """Faulty answers by reason: the prompt, and the fields of the response."""

@@ -3,14 +3,12 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
-import orjson
-
+from infinity_assets.inference.answers import find_choice, take_apart
 from infinity_assets.inference.requests import (
     BAD_REPLY,
     ENGINE_ERROR,
@@ -41,6 +39,7 @@ _TOO_LONG = re.compile(
     r"context.?(length|window)|maximum (input|prompt) length|(prompt|input) is too long|too many (input )?tokens", re.I
 )
 _FILTERED = re.compile(r"content.?(filter|policy|management)|responsible.?ai|moderation|data_inspection_failed", re.I)
+_SYSTEM = re.compile(r"\bsystem\b.{0,40}(role|message|prompt|instruction)?.{0,40}not (supported|allowed|enabled)", re.I)
 _FORMAT = re.compile(r"response_format|json_schema|json_object|schema|strict|structured", re.I)
 
 
@@ -75,7 +74,12 @@ class Rejected(Exception):
     @property
     def overloaded(self) -> bool:
         """Return whether the server is overloaded."""
-        return self.status in (429, 503)
+        return self.status in (429, 503, 529)
+
+    @property
+    def about_system(self) -> bool:
+        """Return whether the model takes no system prompt."""
+        return self.status in (400, 422) and bool(_SYSTEM.search(self.text))
 
     @property
     def about_format(self) -> bool:
@@ -181,23 +185,39 @@ def read(reply: Mapping[str, Any]) -> Response:
     prompt_tokens = _count(usage.get("prompt_tokens"))
     completion_tokens = _count(usage.get("completion_tokens"))
     message = choice.get("message")
-    text = choice["text"] if message is None else message["content"]
+    text = choice["text"] if message is None else _content(message)
     refusal = message and message.get("refusal")
     finish_reason = choice.get("finish_reason")
+    thought = message and (message.get("reasoning_content") or message.get("reasoning"))
+    reasoning = thought if isinstance(thought, str) else None
     if not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
         raise TypeError(f"an answer of type {type(text).__name__}, ended by {finish_reason!r}")
     if refusal or finish_reason == "content_filter":
         cause = str(refusal or "the server's content filter")[:1000]
         return Response(text or None, finish_reason, prompt_tokens, completion_tokens, error=REFUSED, cause=cause)
-    return Response(text or "", finish_reason, prompt_tokens, completion_tokens)
+    text = (text or "").replace("\0", "")
+    return Response(text, finish_reason, prompt_tokens, completion_tokens, reasoning=reasoning)
+
+
+def _content(message: Mapping[str, Any]) -> Any:
+    """Return the text of a message: also of typed parts, and the arguments of the only tool call if there is no text."""
+    content = message["content"]
+    if isinstance(content, list):
+        parts = [part if isinstance(part, str) else part.get("text") or "" for part in content]
+        return "".join(parts)
+    calls = message.get("tool_calls")
+    if not content and isinstance(calls, list) and len(calls) == 1:
+        return calls[0]["function"]["arguments"]
+    return content
 
 
 def _count(tokens: Any) -> int:
+    """Return a number of tokens, which some servers give as a float."""
     if tokens is None:
         return 0
-    if not isinstance(tokens, int) or tokens < 0:
+    if isinstance(tokens, bool) or not isinstance(tokens, int | float) or tokens < 0 or tokens != int(tokens):
         raise TypeError(f"a usage of {tokens!r} tokens")
-    return tokens
+    return int(tokens)
 
 
 def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tuple[float, ...] | None:
@@ -214,11 +234,11 @@ def read_choice(reply: Mapping[str, Any], choices: Sequence[str]) -> Response:
     response = read(reply)
     if response.error is not None:
         return response
-    text: Any = response.text
-    with suppress(*MALFORMED):
-        text = orjson.loads(text)["choice"]
-    logprobs = choice_logprobs(choices, reply, response.text or "")
-    return replace(response, text=str(text).strip(), choice_logprobs=logprobs)
+    written = take_apart(response.text or "")
+    # Behind a thought, the tokens of the choice could not be told from those of the thought.
+    logprobs = None if written.thought else choice_logprobs(choices, reply, response.text or "")
+    text = find_choice(written.answer, choices)
+    return replace(response, text=text, choice_logprobs=logprobs, reasoning=response.reasoning or written.thought)
 
 
 def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:

@@ -34,6 +34,10 @@ from infinity_assets.settings.models import ModelSpec
 
 CONNECT = 10.0  # seconds to connect
 KEPT_ALIVE = 60.0  # seconds that an idle connection stays open
+CHOICE_TOKENS = 32
+"""Maximum number of tokens of a choice in JSON."""
+THOUGHT_TOKENS = 4096
+"""Maximum number of tokens of a choice by a model that thinks first."""
 
 
 class NoReply(Exception):
@@ -63,6 +67,8 @@ class ServedModel:
         self._header: list[int] | None = None
         self._unsupported: set[str] = set()
         """Optional fields that the server rejects."""
+        self._folds_system = False
+        """True if the model takes no system prompt, which then precedes the first request."""
         self._formats: dict[str, int] = {}
         """Number of the strictest output format (`format_fields`) that the server may accept, by schema."""
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...] | None] = {}
@@ -136,12 +142,19 @@ class ServedModel:
             reply = await self._chat_if_supported(request, **api.greedy(structured_outputs={"choice": choices}))
             if reply:
                 response = api.read_choice(reply, choices)
-                if response.error or response.text in choices or response.finish_reason == "length":
+                written = api.take_apart(api.read(reply).text or "")
+                is_enforced = written.answer.strip() in choices
+                if response.error or is_enforced or (response.finish_reason == "length" and not written.thought):
                     return response
             self._choice_methods.discard("structured_outputs")  # rejected or ignored
-        return api.read_choice(
-            await self._chat_with_schema(request, api.choice_schema(choices), **api.greedy()), choices
+        schema = api.choice_schema(choices)
+        response = api.read_choice(
+            await self._chat_with_schema(request, schema, **api.greedy(max_tokens=CHOICE_TOKENS)), choices
         )
+        if response.text in choices or response.finish_reason != "length":
+            return response
+        fields = api.greedy(max_tokens=THOUGHT_TOKENS)
+        return api.read_choice(await self._chat_with_schema(request, schema, **fields), choices)
 
     async def _chat_if_supported(self, request: GenerateRequest, **fields: Any) -> Any:
         """Return the reply, or None if the server rejects the additional fields."""
@@ -206,12 +219,17 @@ class ServedModel:
         """
         while True:
             sent = {name: value for name, value in body.items() if name not in self._unsupported}
+            if self._folds_system and _has_system(body):
+                sent["messages"] = _fold_system(body["messages"])
             for field in self._unsupported & body.keys():
                 if other := api.OPTIONAL[field]:
                     sent[other] = body[field]
             try:
                 return await self._send(path, sent)
             except api.Rejected as rejected:
+                if rejected.about_system and _has_system(sent):
+                    self._folds_system = True
+                    continue
                 field = rejected.unknown_field(sent)
                 if field is None:
                     raise
@@ -232,7 +250,7 @@ class ServedModel:
             )
         read: Any = None
         with suppress(ValueError):
-            read = orjson.loads(reply.content)
+            read = _load(reply.content)
         if not isinstance(read, dict):
             raise NoReply(BAD_REPLY, self._secret.clean(f"not what the API promises: {reply.text[:200]!r}"))
         if read.get("error") and not read.get("choices"):
@@ -249,3 +267,23 @@ class ServedModel:
             failure = self._secret.clean(f"{self.spec.base_url}: {error!r} {error.__cause__ or ''}".strip())
         # Raised outside the handler, so that no exception with the request's header is chained to it.
         raise NoReply(CONNECTION, failure)
+
+
+def _has_system(body: Mapping[str, Any]) -> bool:
+    messages = body.get("messages") or ()
+    return len(messages) > 1 and messages[0]["role"] == "system"
+
+
+def _fold_system(messages: Messages) -> list[dict[str, str]]:
+    """Return messages with the system prompt at the beginning of the first request."""
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+def _load(content: bytes) -> Any:
+    """Parse JSON. Halves of surrogate pairs, which are no characters, become U+FFFD."""
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        text = json.dumps(json.loads(content), ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

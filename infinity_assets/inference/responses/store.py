@@ -35,7 +35,7 @@ RESPONSES = pl.Schema(
         "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
         "seconds": pl.Float64, "error": pl.String, "cause": pl.String,
         "sum_logprob": pl.Float64, "answer_tokens": pl.Int64, "choice_logprobs": pl.List(pl.Float64),
-        "reward": pl.Float64, "window": pl.Int64,
+        "reward": pl.Float64, "window": pl.Int64, "reasoning": pl.String,
     }
 )  # fmt: skip
 """Schema of stored answers. `max_tokens` is null for scores and rewards. The columns after it are a `Response`."""

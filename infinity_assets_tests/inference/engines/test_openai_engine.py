@@ -1,10 +1,12 @@
 """The OpenAI engine against a small test server that misbehaves like real servers."""
 
 import base64
+import json
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -497,3 +499,66 @@ def test_a_text_with_invalid_unicode_fails_alone(serve):
     engine, _ = serve(echo)
     responses = run(engine, [ask("a", "half a pair: \ud83d"), ask("b")])
     assert [responses[n].error for n in range(2)] == ["invalid_request", None]
+
+
+ODD = {
+    "typed parts": ({"content": [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}]}, {}),
+    "a tool call": (
+        {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "fine"}}]},
+        {},
+    ),
+    "thoughts beside the answer": ({"content": "fine", "reasoning_content": "hm"}, {}),
+    "numbers of tokens as floats": ({"content": "fine"}, {"usage": {"prompt_tokens": 5.0, "completion_tokens": 2.0}}),
+    "no usage": ({"content": "fine"}, {"usage": None}),
+    "a zero byte": ({"content": "fi\0ne"}, {}),
+}
+
+
+@pytest.mark.parametrize(("message", "changes"), ODD.values(), ids=ODD)
+def test_answers_in_odd_replies_are_used(serve, message, changes):
+    def reply(path, body, number):
+        status, content = completion(None)
+        content["choices"][0]["message"] |= message
+        return status, {**content, **changes}
+
+    engine, _ = serve(reply)
+    response = run(engine, [ask("r")])[0]
+    assert (response.text, response.error) == ("fine", None)
+    assert response.reasoning == message.get("reasoning_content")
+
+
+def test_half_of_a_surrogate_pair_is_replaced(serve):
+    text = json.dumps(completion("bad \ud83d half")[1])
+    assert run(serve(lambda path, body, number: (200, text))[0], [ask("r")])[0].text == "bad \ufffd half"
+
+
+def test_a_model_without_system_prompts_gets_it_with_the_first_request(serve):
+    def reply(path, body, number):
+        if body["messages"][0]["role"] == "system":
+            return 400, {"error": {"message": "System role not supported"}}
+        return completion(body["messages"][0]["content"])
+
+    engine, _ = serve(reply)
+    messages = ({"role": "system", "content": "s"}, {"role": "user", "content": "q"})
+    responses = run(engine, [replace(ask(f"r{n}"), messages=messages) for n in range(4)])
+    assert [responses[n].text for n in range(4)] == ["s\n\nq"] * 4
+
+
+def test_a_judge_that_thinks_gets_room_for_it_and_its_thoughts_give_no_log_probabilities(serve):
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return 404, {"error": "not found"}
+        if "structured_outputs" in body:
+            return 400, {"error": {"message": "Unrecognized request argument supplied: structured_outputs"}}
+        if body["max_tokens"] < 100:
+            return completion("<think>It is: yes or", finish_reason="length")
+        logprobs = {
+            "content": [
+                {"token": token, "logprob": -1.0, "top_logprobs": YES_NO} for token in ("<think>It is:", " yes")
+            ]
+        }
+        return completion('<think>It is: yes or no?</think>```json\n{"choice": "no"}\n```', logprobs)
+
+    engine, _ = serve(reply)
+    response = run(engine, [ask("r", choices=("no", "yes"))])[0]
+    assert (response.text, response.choice_logprobs, response.error) == ("no", None, None)
