@@ -1,4 +1,4 @@
-"""What models write around an answer: thoughts, marks of chat templates, fences around JSON, words around a choice."""
+"""Extraction of answers from what models write: without thoughts, marks of chat templates, fences and other words."""
 
 import re
 from collections.abc import Sequence

@@ -153,7 +153,7 @@ class Response:
     window: int | None = None
     """The `max_model_len` that caused `prompt_too_long` or `cut`. With a larger one, the request is sent again."""
     reasoning: str | None = None
-    """What the model thought before the answer, in tags of its own or in a field of the server's reply."""
+    """Thoughts of the model before the answer, from tags in the text or from a field of the server's reply."""
 
 
 def make_failure(

@@ -87,10 +87,17 @@ class ObservedInference(Inference):
         return answers
 
     def _ask_engine(
-        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
+        self,
+        kind: Kind,
+        spec: Answering,
+        keys: list[str],
+        requests: list[AnyRequest],
+        stage: str,
+        cached: int,
+        attempt: int,
     ) -> tuple[pl.DataFrame, float]:
         self._open(self._pool.engine(spec))
-        return super()._ask_engine(kind, spec, keys, requests, stage, cached)
+        return super()._ask_engine(kind, spec, keys, requests, stage, cached, attempt)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Embed texts like `Inference.embed`, and record the batch."""
@@ -123,7 +130,14 @@ class StoredInference(ObservedInference):
     """
 
     def _ask_engine(
-        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
+        self,
+        kind: Kind,
+        spec: Answering,
+        keys: list[str],
+        requests: list[AnyRequest],
+        stage: str,
+        cached: int,
+        attempt: int,
     ) -> tuple[pl.DataFrame, float]:
         failed = {"key": keys, "room": [room_of(request) for request in requests], "error": NOT_ASKED}
         lines = pl.DataFrame(failed, schema_overrides={"room": pl.Int64})

@@ -44,7 +44,7 @@ class Play:
         which = re.findall(r"Grade of answer ([AB]):$", text)[0]
         graded = one if which == "A" else other
         if "unreadable" in graded:
-            return reply("3")
+            return reply("3", choice_logprobs=(-1.0,))
         found = re.search(r"worth ([\d.]+)", graded)
         assert found
         grade = min(5.0, float(found[1]) + (self.bias if which == "A" else 0.0))

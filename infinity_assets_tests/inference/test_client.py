@@ -383,6 +383,6 @@ def test_a_set_without_a_usable_answer_ends_early(store, response):
     ):
         generate(store, engine, requests)
     assert len(engine.asked) == 64
-    some = ScriptedEngine(lambda request: Response(text="fine") if request.row_id == "r10" else response)
+    some = ScriptedEngine(lambda request: Response(text="fine") if request.row_id.endswith("7") else response)
     others = [ask(f"r{n}", f"another question {n}") for n in range(200)]
-    assert generate(store, some, others).frame["error"].null_count() == 1
+    assert generate(store, some, others).frame["error"].null_count() == 20
