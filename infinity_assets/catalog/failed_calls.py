@@ -44,7 +44,7 @@ def describe_words_only(lake: Lake) -> list[str]:
             count = manifest.measures.get(WORDS_ONLY) if manifest else None
             counts[asset] += count if isinstance(count, int) else 0
     return [
-        f"{asset}: the judge gave no log-probabilities for {count:,} answers; the digit that it wrote is the score."
+        f"{asset}: the judge gave no log-probabilities for {count:,} answers; what it wrote is the score."
         for asset, count in counts.items()
         if count
     ]

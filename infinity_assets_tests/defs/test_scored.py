@@ -83,7 +83,7 @@ def test_a_score_is_finite_or_null_with_a_reason(graph: Graph, monkeypatch: pyte
         assert {odd[reason] for reason in ("reward_error", "likelihood_error")} == {"not_finite"}
         assert odd["quality_error"] == "no_logprobs"
     assert (bread["quality"], bread["quality_text"], bread["quality_error"]) == (4.0, "4", None)
-    manifest = graph.lake.manifest("scored", *graph.lake.partitions("scored"))
+    manifest = graph.lake.manifest("scored", graph.lake.partitions("scored")[0])
     assert manifest
     assert manifest.measures["choices without log-probabilities"] == 2
     rewarded = [request for request in asked if isinstance(request, RewardRequest)]
