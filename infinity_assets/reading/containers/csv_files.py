@@ -19,6 +19,9 @@ MALFORMED_ROW = "malformed_csv_row"
 
 UNBALANCED_QUOTE = "unbalanced_quote"
 
+DUPLICATE_COLUMNS = "duplicate_columns"
+"""Repair of a row in which columns of one name differ: the first that is not empty counts."""
+
 _DELIMITERS = ",;\t|"
 
 _NO_NAME = re.compile(r"[?!？！]|[.。…]\s*$|^[\s\d.,%+-]*$")
@@ -81,6 +84,7 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
         feed.take_row()
     delimiter = sep[1] if sep else "\t" if tabs else max(_DELIMITERS, key=lambda mark: (head.count(mark), mark == ","))
     columns: list[str] | None = None
+    doubles: dict[str, str] = {}
     position = 0
     while not feed.is_exhausted():
         cells = _csv_row(feed, delimiter)
@@ -89,7 +93,7 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
             continue
         if columns is None and cells is not None:
             if all(map(_is_name, cells if cells[0] or len(cells) < 2 else cells[1:])):
-                columns = _number_duplicates(cells)
+                columns, doubles = _number_duplicates(cells)
                 continue
             columns = [f"column_{number}" for number in range(len(cells))]
         repair = "+".join(dict.fromkeys(row.repairs)) or None
@@ -105,7 +109,11 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
                 position, raw=row.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns"
             )
         else:
-            yield Record(position, dict(zip_longest(columns, cells)), row.raw, repair)
+            values: dict[str, str | None] = dict(zip_longest(columns, cells))
+            if doubles and any(values[name] != values[first] for name, first in doubles.items()):
+                repair = "+".join(filter(None, (repair, DUPLICATE_COLUMNS)))
+                values |= {first: values[first] or values[name] for name, first in doubles.items()}
+            yield Record(position, values, row.raw, repair)
         position += 1
 
 
@@ -113,9 +121,10 @@ def _is_name(cell: str) -> bool:
     return len(cell) <= 40 and len(cell.split()) <= 4 and not _NO_NAME.search(cell)
 
 
-def _number_duplicates(names: list[str]) -> list[str]:
-    """Make names unique: the second `answer` becomes `answer_2`."""
+def _number_duplicates(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Make names unique: the second `answer` becomes `answer_2`. Return the names, and the first name of each second."""
     unique: list[str] = []
+    doubles: dict[str, str] = {}
     for name in names:
         number = 1
         unique_name = name
@@ -123,7 +132,9 @@ def _number_duplicates(names: list[str]) -> list[str]:
             number += 1
             unique_name = f"{name}_{number}"
         unique.append(unique_name)
-    return unique
+        if name and unique_name != name:
+            doubles[unique_name] = name
+    return unique, doubles
 
 
 class _RowLines(NamedTuple):

@@ -88,4 +88,11 @@ def judge(name: str, value: object) -> str | None:
 
 def find_media(record: dict, keys: FactKeys) -> object | None:
     """Return the first key under which a record has an image, a sound or a video, or `None`."""
-    return next((key for key in keys.media if not is_missing(record[key]) and record[key] != {}), None)
+    return next((key for key in keys.media if not _is_absent(record[key])), None)
+
+
+def _is_absent(value: object) -> bool:
+    """Return whether a value, or each value inside it, is missing, as in `{"bytes": null, "path": null}`."""
+    if isinstance(value, dict | list):
+        return all(map(_is_absent, value.values() if isinstance(value, dict) else value))
+    return is_missing(value)

@@ -21,6 +21,9 @@ SCORES = NAMES["pair_scores"]
 CANDIDATES = ("completions", "responses", "candidates", "answers", "outputs", "generations")
 """Keys that may hold a list of rated answers."""
 
+LISTED_RATINGS = ("score", "rating", "rank", "reward", "votes", "upvotes", "correct", "is_correct", "verdict", "label")
+"""Beginnings of the keys of lists with a rating, a rank (1 is the best) or a truth for each answer."""
+
 RATINGS = ("overall_score", "score", "rating", "reward", "pm_score", "upvotes", "votes")
 """Keys of the rating of an answer; higher is better."""
 
@@ -171,6 +174,8 @@ def rated_answers(record: dict) -> list[Draft] | None:
     for key in CANDIDATES:
         answers = load_json(record.get(key))
         answers = list_rows(answers) if isinstance(answers, dict) else answers
+        if list_of(answers, str) and (judged := _judge_listed(record, key, answers)):
+            return judged
         if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
             texts = [
                 text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion")))
@@ -186,6 +191,26 @@ def rated_answers(record: dict) -> list[Draft] | None:
                         {"rating": first_of(answers[best], (*RATINGS, RANK)), "other_answers": others},
                     )
                 ]
+    return None
+
+
+def _judge_listed(record: dict, key: str, answers: list[str]) -> list[Draft] | None:
+    """Return the best of several answers by the list of their scores, ranks or truths, or `None` if there is none."""
+    for name, values in record.items():
+        listed = load_json(values) if name != key else None
+        if not isinstance(listed, list) or len(listed) != len(answers) or not name.startswith(LISTED_RATINGS):
+            continue
+        if not all(isinstance(value, int | float) for value in listed):
+            continue
+        request = _turns_before({one: value for one, value in record.items() if one not in (key, name)})
+        if not request or not _is_request(request[-1][0]):  # the turns have an answer of their own
+            return None
+        sign = -1 if name.startswith("rank") else 1
+        best = max(range(len(answers)), key=lambda index: (sign * listed[index], -index))
+        kept: dict[str, object] = {"rating": listed[best], "other_answers": [*answers[:best], *answers[best + 1 :]]}
+        if all(isinstance(value, bool) for value in listed):
+            kept = {"other_answers": kept["other_answers"], "verdict": "right" if listed[best] else "wrong"}
+        return [Draft([*request, ("assistant", answers[best])], kept)]
     return None
 
 

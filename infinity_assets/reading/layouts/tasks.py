@@ -125,6 +125,7 @@ def context_pairs(record: dict) -> list[Draft | Rejected] | None:
         pairs = listed if list_of(listed, dict) else None
     if not pairs:
         return None
+    pairs = [{**pair, "question": pair["q"]} if "q" in pair and "question" not in pair else pair for pair in pairs]
     context = add_context(record) or text_of(first_of(record, PASSAGES))
     if any(not SINGLE.isdisjoint(pair) for pair in pairs) and all(is_plain(pair.get("question")) for pair in pairs):
         return [draft for pair in pairs for draft in _read_question(context, pair)]

@@ -6,7 +6,7 @@ end of the system turn, one per line. Reasoning is in `<think>` at the beginning
 checked against the definitions. This conversion does not count as a repair.
 """
 
-from infinity_assets.reading.layouts.values import as_json, first_of, load_json, plain_key
+from infinity_assets.reading.layouts.values import as_json, first_of, load_json, plain_key, text_of
 from infinity_assets.rows.grammar import ROLES, Masked
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
@@ -109,9 +109,15 @@ def _render_calls(content: object) -> list[str | None]:
     if isinstance(value, str):  # not JSON
         return [value.strip()] if value.strip() else []
     calls = value if isinstance(value, list) else [value] if value else []
-    if calls == [value] and isinstance(content, str):
+    if calls == [value] and isinstance(content, str) and not _has_encoded_arguments(value):
         return [content.strip()]
     return [_render_call(call) for call in calls]
+
+
+def _has_encoded_arguments(call: object) -> bool:
+    return (
+        isinstance(call, dict) and isinstance(arguments := call.get("arguments"), str) and arguments[:1] in ("{", '"')
+    )
 
 
 def _render_call(call: object) -> str | None:
@@ -162,8 +168,4 @@ def _wrap_thought(thought: object) -> str | None:
 
 
 def _plain_text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    if value is None or value == []:
-        return ""
-    return str(value) if isinstance(value, int | float) else None
+    return None if isinstance(value, list) and value else text_of(value)

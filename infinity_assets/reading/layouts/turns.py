@@ -151,14 +151,16 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             side, text = tools.render_turn(name, content, turn)
             # A result without a call keeps its role, which the grammar rejects.
             opens = side != name and not any(earlier != "system" for earlier, _ in result)
+            if opens and isinstance(name, str) and name.strip().lower() == "environment":  # it describes the world
+                name, text = "system", text_of(content)
             if not MEDIA.isdisjoint(turn) and any(not is_missing(turn[key]) for key in MEDIA & turn.keys()):
                 text = None
             elif text is not None and _is_masked(turn):
                 text = Masked(text)
             result.append((name if opens and side == "user" else side, text))
             plain = False
-    if "speaker" in first or "Speaker" in first:
-        return _assign_roles(result)
+    if "speaker" in first or "Speaker" in first or any(name == "sys" for name, _ in result):
+        return _assign_roles([("system" if name == "sys" else name, text) for name, text in result])
     return result if plain else tools.join_calls(result)
 
 
