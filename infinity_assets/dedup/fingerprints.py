@@ -25,6 +25,11 @@ PLACE = ["source", "file", "position"]
 
 ROLES = ("system", "user", "assistant")
 
+_RAISED = {
+    **{letter: f"^{place}" for place, letter in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{letter: f"_{place}" for place, letter in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+}
+
 WORDS = 8
 """Number of 64-bit words in a sketch."""
 
@@ -117,8 +122,16 @@ def _turns(rows: pl.DataFrame) -> _Turns:
     turns = rows["messages"].explode(empty_as_null=False).struct.unnest()
     numbers = {role: number for number, role in enumerate(ROLES)}
     roles = turns["role"].replace_strict(numbers, return_dtype=pl.UInt8).to_numpy()
-    contents = to_nfkc(turns["content"])
+    contents = to_nfkc(_spell_out(turns["content"]))
     return _Turns(_begins(rows["messages"].list.len()), roles, *to_utf8(contents), _begins(contents.str.len_chars()))
+
+
+def _spell_out(texts: pl.Series) -> pl.Series:
+    """Return texts with raised and lowered digits spelled out, because NFKC would make 25 of 2⁵."""
+    marked = texts.str.contains_any(list(_RAISED)).fill_null(False).arg_true()
+    if not len(marked):
+        return texts
+    return texts.scatter(marked, texts.gather(marked).str.replace_many(list(_RAISED), list(_RAISED.values())))
 
 
 def _begins(lengths: pl.Series) -> np.ndarray:

@@ -15,6 +15,8 @@ _SYSTEM, _ANSWER = 0, 2
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)  # MurmurHash3's, like the rotations below
 _TURN = np.uint64(1) << np.uint64(32)
+SHORT = 40
+"""Maximum size in bytes of an answer in which the case of all but the first letter counts: it may be the answer."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -30,8 +32,11 @@ def _absorb(low, high, word):
 
 
 @njit(nogil=True, cache=True)
-def _absorb_text(low, high, data, begin, stop, classes, lower):
-    """Mix the normalized form of a text into a state, in words of three code points (21 bits each)."""
+def _absorb_text(low, high, data, begin, stop, classes, lower, keeps_case):
+    """Mix the normalized form of a text into a state, in words of three code points (21 bits each).
+
+    If `keeps_case`, only its first letter is put in lower case.
+    """
     word, held = np.uint64(0), 0
     began, gap = False, False
     p = begin
@@ -47,7 +52,7 @@ def _absorb_text(low, high, data, begin, stop, classes, lower):
             if held == 3:
                 low, high = _absorb(low, high, word)
                 word, held = np.uint64(0), 0
-        word = word << np.uint64(21) | np.uint64(lower[code])
+        word = word << np.uint64(21) | np.uint64(code if keeps_case and began else lower[code])
         held += 1
         if held == 3:
             low, high = _absorb(low, high, word)
@@ -61,7 +66,8 @@ def hash_contents(data, where, classes, lower, row_turns, roles):
     """Return two 128-bit hashes per row: of all its normalized turns, and of its normalized turns without the answers.
 
     Each turn contributes its role and its text in lower case, with runs of white space replaced by one space and
-    stripped at both ends: like `rows.text.normalize_text`, but of a text that is already in NFKC. The hash uses
+    stripped at both ends: like `rows.text.normalize_text`, but of a text that is already in NFKC. Short answers
+    (`SHORT`) keep their case. The hash uses
     MurmurHash3's mixing in two lanes. It is not cryptographic.
 
     Returns:
@@ -79,10 +85,13 @@ def hash_contents(data, where, classes, lower, row_turns, roles):
             if roles[turn] == _ANSWER and same:
                 prompt_low, prompt_high, same = low, high, False
             low, high = _absorb(low, high, role)
-            low, high = _absorb_text(low, high, data, begin, stop, classes, lower)
+            keeps_case = roles[turn] == _ANSWER and stop - begin <= SHORT
+            low, high = _absorb_text(low, high, data, begin, stop, classes, lower, keeps_case)
             if roles[turn] != _ANSWER and not same:
                 prompt_low, prompt_high = _absorb(prompt_low, prompt_high, role)
-                prompt_low, prompt_high = _absorb_text(prompt_low, prompt_high, data, begin, stop, classes, lower)
+                prompt_low, prompt_high = _absorb_text(
+                    prompt_low, prompt_high, data, begin, stop, classes, lower, False
+                )
         if same:
             prompt_low, prompt_high = low, high
         hashes[row, 0] = _finish(low, high)

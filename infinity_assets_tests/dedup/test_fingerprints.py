@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,30 @@ def prints(*rows: Turns, rule: Near = Near()) -> pl.DataFrame:
 
 def content(turns: Turns) -> tuple[tuple[str, str], ...]:
     """Return the content of a conversation as defined, in plain Python."""
-    return tuple((role, " ".join(unicodedata.normalize("NFKC", text).lower().split())) for role, text in turns)
+
+    def normalize(role: str, text: str) -> str:
+        whole = unicodedata.normalize("NFKC", text)
+        words = " ".join(whole.split())
+        is_short = role == "assistant" and len(whole.encode()) <= 40
+        return words[:1].lower() + words[1:] if is_short else words.lower()
+
+    return tuple((role, normalize(role, text)) for role, text in turns)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (("Shout: hello", "HELLO"), ("Shout: hello", "hello"), False),
+        (("Is it?", "Yes"), ("is it?", " yes"), True),
+        (("Name a town.", "Ålesund"), ("Name a town.", "ålesund"), True),
+        (("What is 2⁵?", "32"), ("What is 25?", "32"), False),
+        (("Name water.", "H₂O"), ("Name water.", "H2O"), False),
+        (("How many?", "１２"), ("How many?", "12"), True),
+        (("Tell me all.", "It " + "is so. " * 9), ("Tell me all.", "IT " + "IS SO. " * 9), True),
+    ],
+)
+def test_a_difference_that_may_be_the_answer_is_kept(one: tuple[str, str], other: tuple[str, str], same: bool) -> None:
+    assert (prints(talk(*one), talk(*other))["content_hash"].n_unique() == 1) == same
 
 
 @FEW

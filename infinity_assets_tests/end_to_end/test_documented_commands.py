@@ -121,6 +121,16 @@ def copy(project: Project, tmp_path: Path) -> Path:
         "ask": "Which tea is green?",
         "meta": {"reply": ["Sencha."]},
     }
+    (home / "downloads" / "tickets").mkdir()
+    tickets = [
+        {
+            "ticket": n,
+            "customer_asks": f"Why is lamp {n} dark after the rain?",
+            "our_reply": f"Please dry its plug and call us about lamp {n} again.",
+        }
+        for n in range(6)
+    ]
+    (home / "downloads" / "tickets" / "tickets.jsonl").write_text("\n".join(map(json.dumps, tickets)))
     (home / "downloads" / "faq").mkdir()
     (home / "downloads" / "faq" / "train.jsonl.zst").write_bytes(zstandard.compress(json.dumps(record).encode()))
     (tmp_path / "faq.jsonl").write_text(json.dumps(record), encoding="utf-8")
