@@ -231,7 +231,7 @@ def _is_blank(record: dict, forced: str | None) -> bool:
     """Return whether a record has the keys of a layout, but its conversation begins with a blank value."""
     candidates, names, _ = _plan(tuple(record))
     names_tried = [candidate.name for candidate in candidates]
-    if not (forced in names_tried if forced else set(names_tried) - {"passage", "transcript"}):
+    if not (forced in names_tried if forced else set(names_tried) - {"passage", "transcript", "wrapped"}):
         return False
     openings = (value for key, value in record.items() if (names[key] if names else key) in OPENINGS)
     return any(load_json(value) in (None, [], {}) for value in openings)
