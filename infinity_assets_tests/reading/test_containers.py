@@ -99,7 +99,7 @@ TABLE = [
     ("prose.csv", "five words are no name,yes\n", [{"column_0": "five words are no name", "column_1": "yes"}]),
     ("empty name.csv", "a,,b\n", [{"column_0": "a", "column_1": "", "column_2": "b"}]),
     ("index.csv", ",q,a\n0,hi,yes\n", [{"": "0", "q": "hi", "a": "yes"}]),
-    ("double name.csv", "q,a,a\nhi,yes,yes\n", [{"q": "hi", "a": "yes", "a_2": "yes"}]),
+    ("double name.csv", "q,a,a\nhi,yes,yes\n", [{"q": "hi", "a": "yes", "a_2": None}]),
     ("separator.csv", "sep=;\r\nq;a\r\nhi, a, b;yes\r\n", [{"q": "hi, a, b", "a": "yes"}]),
     ("tabs.tab", "q\ta\nhi, you\tyes\n", [{"q": "hi, you", "a": "yes"}]),
     ("one line.jsonl", '{"data": [{"a": 1}]}\n', [{"data": [{"a": 1}]}]),
@@ -430,9 +430,18 @@ def test_an_incomplete_last_record_is_dropped(tmp_path: Path, name: str, cut: in
     assert [record.value for record in complete] == whole[: len(complete)]
 
 
-@pytest.mark.parametrize(("cells", "first"), [("yes,no", "yes"), (",no", "no"), ("yes,", "yes")])
-def test_columns_of_one_name_that_differ_are_a_repair(tmp_path: Path, cells: str, first: str) -> None:
-    (record,) = read(tmp_path, "d.csv", f"q,a,a\nhi,{cells}\n".encode())
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        ("yes,no,", ("yes", "no", "")),
+        (",no,", ("no", None, "")),
+        (",,no", ("no", "", None)),
+        ("yes,,no", ("yes", "", "no")),
+        ("yes,yes,no", ("yes", None, "no")),
+    ],
+)
+def test_columns_of_one_name_that_differ_are_a_repair(tmp_path: Path, cells: str, values: tuple[str | None]) -> None:
+    (record,) = read(tmp_path, "d.csv", f"q,a,a,a\nhi,{cells}\n".encode())
     assert record.repair == "duplicate_columns"
     assert isinstance(record.value, dict)
-    assert record.value["a"] == first
+    assert tuple(record.value[name] for name in ("a", "a_2", "a_3")) == values

@@ -110,9 +110,8 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
             )
         else:
             values: dict[str, str | None] = dict(zip_longest(columns, cells))
-            if doubles and any(values[name] != values[first] for name, first in doubles.items()):
+            if _merge_duplicates(values, doubles):
                 repair = "+".join(filter(None, (repair, DUPLICATE_COLUMNS)))
-                values |= {first: values[first] or values[name] for name, first in doubles.items()}
             yield Record(position, values, row.raw, repair)
         position += 1
 
@@ -135,6 +134,23 @@ def _number_duplicates(names: list[str]) -> tuple[list[str], dict[str, str]]:
         if name and unique_name != name:
             doubles[unique_name] = name
     return unique, doubles
+
+
+def _merge_duplicates(values: dict[str, str | None], doubles: dict[str, str]) -> bool:
+    """Give each first column of a name the first value that is not empty, and leave only other values in the rest.
+
+    A value that was moved, or that the first column has too, would otherwise be reported as unread.
+
+    Returns:
+        Whether columns of one name differ.
+    """
+    differ = False
+    for name, first in doubles.items():
+        differ = differ or values[name] != values[first]
+        values[first] = values[first] or values[name]
+        if values[name] == values[first]:
+            values[name] = None
+    return differ
 
 
 class _RowLines(NamedTuple):
