@@ -435,13 +435,22 @@ def test_an_incomplete_last_record_is_dropped(tmp_path: Path, name: str, cut: in
     [
         ("yes,no,", ("yes", "no", "")),
         (",no,", ("no", None, "")),
-        (",,no", ("no", "", None)),
+        (",,no", ("no", None, None)),
         ("yes,,no", ("yes", "", "no")),
         ("yes,yes,no", ("yes", None, "no")),
     ],
 )
-def test_columns_of_one_name_that_differ_are_a_repair(tmp_path: Path, cells: str, values: tuple[str | None]) -> None:
+def test_columns_of_one_name_that_differ_are_a_repair(tmp_path: Path, cells: str, values: tuple[str | None, ...]) -> None:
     (record,) = read(tmp_path, "d.csv", f"q,a,a,a\nhi,{cells}\n".encode())
     assert record.repair == "duplicate_columns"
     assert isinstance(record.value, dict)
     assert tuple(record.value[name] for name in ("a", "a_2", "a_3")) == values
+
+
+def test_columns_of_one_name_in_a_table_are_all_read(tmp_path: Path) -> None:
+    table = pa.table([["hi", "ho"], ["yes", "so"], ["yes", "no"]], names=["q", "a", "a"])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    first, second = read(tmp_path, "d.parquet", buffer.getvalue())
+    assert (first.value, first.repair) == ({"q": "hi", "a": "yes", "a_2": None}, None)
+    assert (second.value, second.repair) == ({"q": "ho", "a": "so", "a_2": "no"}, "duplicate_columns")

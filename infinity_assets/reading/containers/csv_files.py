@@ -11,6 +11,7 @@ import orjson
 
 from infinity_assets.reading.containers import base
 from infinity_assets.reading.containers.base import Block, Feed, Record
+from infinity_assets.reading.containers.columns import DUPLICATE_COLUMNS, merge_duplicates, number_duplicates
 from infinity_assets.reading.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.reading.json_repair import NUL_BYTES
 from infinity_assets.reading.streams import CHUNK, Opened
@@ -18,9 +19,6 @@ from infinity_assets.reading.streams import CHUNK, Opened
 MALFORMED_ROW = "malformed_csv_row"
 
 UNBALANCED_QUOTE = "unbalanced_quote"
-
-DUPLICATE_COLUMNS = "duplicate_columns"
-"""Repair of a row in which columns of one name differ: the first that is not empty counts."""
 
 _DELIMITERS = ",;\t|"
 
@@ -93,7 +91,7 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
             continue
         if columns is None and cells is not None:
             if all(map(_is_name, cells if cells[0] or len(cells) < 2 else cells[1:])):
-                columns, doubles = _number_duplicates(cells)
+                columns, doubles = number_duplicates(cells)
                 continue
             columns = [f"column_{number}" for number in range(len(cells))]
         repair = "+".join(dict.fromkeys(row.repairs)) or None
@@ -109,8 +107,8 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
                 position, raw=row.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns"
             )
         else:
-            values: dict[str, str | None] = dict(zip_longest(columns, cells))
-            if _merge_duplicates(values, doubles):
+            values: dict[str, object] = dict(zip_longest(columns, cells))
+            if merge_duplicates(values, doubles):
                 repair = "+".join(filter(None, (repair, DUPLICATE_COLUMNS)))
             yield Record(position, values, row.raw, repair)
         position += 1
@@ -118,39 +116,6 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
 
 def _is_name(cell: str) -> bool:
     return len(cell) <= 40 and len(cell.split()) <= 4 and not _NO_NAME.search(cell)
-
-
-def _number_duplicates(names: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Make names unique: the second `answer` becomes `answer_2`. Return the names, and the first name of each second."""
-    unique: list[str] = []
-    doubles: dict[str, str] = {}
-    for name in names:
-        number = 1
-        unique_name = name
-        while unique_name in unique:
-            number += 1
-            unique_name = f"{name}_{number}"
-        unique.append(unique_name)
-        if name and unique_name != name:
-            doubles[unique_name] = name
-    return unique, doubles
-
-
-def _merge_duplicates(values: dict[str, str | None], doubles: dict[str, str]) -> bool:
-    """Give each first column of a name the first value that is not empty, and leave only other values in the rest.
-
-    A value that was moved, or that the first column has too, would otherwise be reported as unread.
-
-    Returns:
-        Whether columns of one name differ.
-    """
-    differ = False
-    for name, first in doubles.items():
-        differ = differ or values[name] != values[first]
-        values[first] = values[first] or values[name]
-        if values[name] == values[first]:
-            values[name] = None
-    return differ
 
 
 class _RowLines(NamedTuple):

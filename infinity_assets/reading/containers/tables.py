@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from infinity_assets.reading.containers.base import Block, Feed, Record, error_message
+from infinity_assets.reading.containers.columns import DUPLICATE_COLUMNS, merge_duplicates, number_duplicates
 from infinity_assets.reading.streams import DAMAGE, Opened
 
 
@@ -32,6 +33,8 @@ def parse_arrow(block: Block) -> Iterator[Record]:
 
     with pa.ipc.open_stream(block.data) as reader:
         table = reader.read_all()
+    names, doubles = number_duplicates(table.column_names)
+    table = table.rename_columns(names)
     for place, field in enumerate(table.schema):
         if getattr(field.type, "unit", None) == "ns":  # Python's times have no nanoseconds
             if pa.types.is_timestamp(field.type):
@@ -44,7 +47,9 @@ def parse_arrow(block: Block) -> Iterator[Record]:
         if convert := _plain_converter(field.type):
             for row in rows:
                 row[field.name] = convert(row[field.name])
-    yield from (Record(block.first + place, row) for place, row in enumerate(rows))
+    for place, row in enumerate(rows):
+        repair = DUPLICATE_COLUMNS if doubles and merge_duplicates(row, doubles) else None
+        yield Record(block.first + place, row, repair=repair)
 
 
 def _plain_converter(kind: Any) -> Callable[[Any], object] | None:
