@@ -440,7 +440,9 @@ def test_an_incomplete_last_record_is_dropped(tmp_path: Path, name: str, cut: in
         ("yes,yes,no", ("yes", None, "no")),
     ],
 )
-def test_columns_of_one_name_that_differ_are_a_repair(tmp_path: Path, cells: str, values: tuple[str | None, ...]) -> None:
+def test_columns_of_one_name_that_differ_are_a_repair(
+    tmp_path: Path, cells: str, values: tuple[str | None, ...]
+) -> None:
     (record,) = read(tmp_path, "d.csv", f"q,a,a,a\nhi,{cells}\n".encode())
     assert record.repair == "duplicate_columns"
     assert isinstance(record.value, dict)

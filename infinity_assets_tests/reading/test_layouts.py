@@ -550,3 +550,58 @@ def test_the_body_of_a_question_without_an_answer_is_its_context() -> None:
 
 def test_a_body_without_a_question_is_a_passage() -> None:
     assert parse({"title": "t", "body": BODY * 3}) == [Parsed([{"role": "user", "content": BODY * 3}], "text", None)]
+
+
+CALL = {"name": "rate", "arguments": {"c": "EUR"}}
+
+
+def _calls_in_layouts(arguments: object) -> dict[str, dict]:
+    """Return records with one call, each in another layout."""
+    call = CALL | {"arguments": arguments}
+    openai = {"id": "1", "type": "function", "function": call}
+    written = {
+        "text": json.dumps(call),
+        "list as text": json.dumps([call]),
+        "wrapped": json.dumps(openai),
+        "text in text": json.dumps(json.dumps(call)),
+        "args": json.dumps({"name": "rate", "args": arguments}),
+        "object": {"name": "rate", "parameters": arguments},
+    }
+    turns = {
+        "OpenAI": {"role": "assistant", "content": None, "tool_calls": [openai]},
+        "OpenAI, old": {"role": "assistant", "content": "", "function_call": call},
+        "OpenAI, as text": {"role": "assistant", "content": "", "tool_calls": json.dumps([openai])},
+        "Anthropic": {
+            "role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "rate", "input": arguments}],
+        },
+        "LangChain": {"type": "ai", "data": {"content": "", "additional_kwargs": {"tool_calls": [openai]}}},
+        "Hermes": {"role": "assistant", "content": f"<tool_call>\n{json.dumps(call)}\n</tool_call>"},
+        **{name: {"role": "tool_call", "content": content} for name, content in written.items()},
+    }  # fmt: skip
+    question = {"role": "user", "content": "What is the rate?"}
+    parts = [{"text": "What is the rate?"}], [{"functionCall": {"name": "rate", "args": arguments}}]
+    contents = [{"role": role, "parts": part} for role, part in zip(("user", "model"), parts, strict=True)]
+    return {
+        "Gemini": {"contents": contents},
+        **{name: {"messages": [question, turn]} for name, turn in turns.items()},
+        "xLAM": {"query": "What is the rate?", "answers": json.dumps([call])},
+        "Glaive": {"text": f"USER: What is the rate?\n\n\nASSISTANT: <functioncall> {json.dumps(call)} <|endoftext|>"},
+    }
+
+
+@pytest.mark.parametrize("times", range(4))
+@pytest.mark.parametrize("layout", _calls_in_layouts({}))
+def test_arguments_of_calls_are_decoded_however_often_they_are_encoded(layout: str, times: int) -> None:
+    arguments: object = CALL["arguments"]
+    for _ in range(times):
+        arguments = json.dumps(arguments)
+    (parsed,) = parse(_calls_in_layouts(arguments)[layout])
+    assert isinstance(parsed, Parsed)
+    assert parsed.messages[-1] == {"role": "assistant", "content": f"<tool_call>\n{json.dumps(CALL)}\n</tool_call>"}
+
+
+@pytest.mark.parametrize("text", ["EUR", '"EUR"', "[1, 2", '"{\\"c\\": 1'])
+def test_arguments_that_are_no_object_stay_as_they_are(text: str) -> None:
+    (parsed,) = parse(_calls_in_layouts(text)["OpenAI"])
+    assert isinstance(parsed, Parsed)
+    assert json.loads(parsed.messages[-1]["content"].split("\n")[1])["arguments"] == text

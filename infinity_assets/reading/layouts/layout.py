@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from infinity_assets.reading.layouts.facts import REASONING, FactKeys, collect_facts, find_fact_keys, find_media
+from infinity_assets.reading.layouts.tools import decode_arguments
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     ASKED,
@@ -253,6 +254,9 @@ def _finish(
     if isinstance(repaired, Rejected):
         return repaired
     messages, repair, masked = repaired
+    for message in messages:
+        if message["role"] == "assistant" and "<tool_call>" in message["content"]:
+            message["content"] = decode_arguments(message["content"])
     kind = draft.kind or ("conversation" if messages[-1]["role"] == "assistant" else "instruction")
     kept = {**(facts or {}), **(draft.kept or {})}
     if kind != "conversation":

@@ -6,6 +6,8 @@ end of the system turn, one per line. Reasoning is in `<think>` at the beginning
 checked against the definitions. This conversion does not count as a repair.
 """
 
+import re
+
 from infinity_assets.reading.layouts.values import as_json, first_of, load_json, plain_key, text_of
 from infinity_assets.rows.grammar import ROLES, Masked
 
@@ -30,6 +32,12 @@ RETURNING = frozenset(
 
 EXTRAS = frozenset(("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"))
 """Keys of tool use and reasoning in a turn beside its content."""
+
+_ARGUMENTS = ("arguments", "parameters", "input", "args")
+"""Keys of the arguments of a call."""
+
+_CALL = re.compile(r'(<tool_call>\s*)(\{(?:(?!</?tool_call>).)*?"arguments":\s*".*?\})(\s*</tool_call>)', re.DOTALL)
+"""Matches a call in a text whose arguments are a string."""
 
 DEFINITIONS = ("tools", "functions")
 """Keys of a record that hold the definitions of tools."""
@@ -95,6 +103,11 @@ def render_definitions(record: dict) -> str | None:
     return "\n".join(("<tools>", *filter(None, lines), "</tools>")) if any(lines) else ""
 
 
+def decode_arguments(text: str) -> str:
+    """Return a text in which the calls between `<tool_call>` and `</tool_call>` have objects as arguments, not JSON."""
+    return _CALL.sub(lambda call: call[1] + (_render_calls(call[2])[0] or call[2]) + call[3], text)
+
+
 def _role_of(name: object) -> str | None:
     return ROLES.get(name.strip().lower()) if isinstance(name, str) else None
 
@@ -105,30 +118,40 @@ def _wrap(mark: str, texts: list[str | None]) -> str | None:
 
 def _render_calls(content: object) -> list[str | None]:
     """Return the calls in a value, each as a line of JSON with name and arguments."""
-    value = load_json(content)
+    value = _decode(content)
     if isinstance(value, str):  # not JSON
         return [value.strip()] if value.strip() else []
     calls = value if isinstance(value, list) else [value] if value else []
-    if calls == [value] and isinstance(content, str) and not _has_encoded_arguments(value):
+    if calls == [value] and isinstance(content, str) and content.lstrip()[:1] == "{" and _is_rendered(value):
         return [content.strip()]
     return [_render_call(call) for call in calls]
 
 
-def _has_encoded_arguments(call: object) -> bool:
-    return (
-        isinstance(call, dict) and isinstance(arguments := call.get("arguments"), str) and arguments[:1] in ("{", '"')
-    )
+def _is_rendered(call: object) -> bool:
+    """Return whether a call needs no rendering: it has its arguments, if any, as an object of that name."""
+    if not isinstance(call, dict) or isinstance(call.get("function"), dict):
+        return False
+    arguments = first_of(call, _ARGUMENTS)
+    return arguments is None or ("arguments" in call and not isinstance(arguments, str))
 
 
 def _render_call(call: object) -> str | None:
     """Return one call as JSON, without the `function` object that OpenAI wraps around it."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
-        arguments = first_of(inner, ("arguments", "parameters", "input", "args")) or {}
-        if isinstance(arguments, str) and arguments[:1] == '"':  # encoded twice
-            arguments = load_json(arguments, '"')
-        return as_json({"name": inner["name"], "arguments": load_json(arguments)})
+        return as_json({"name": inner["name"], "arguments": _decode(first_of(inner, _ARGUMENTS) or {})})
     return as_json(inner)
+
+
+def _decode(value: object) -> object:
+    """Parse a list or an object that is encoded as JSON, once or several times. Any other value is returned unchanged."""
+    decoded = load_json(value)
+    while isinstance(decoded, str) and decoded.lstrip()[:1] == '"':
+        inner = load_json(load_json(decoded, '"'))
+        if inner == decoded:
+            break
+        decoded = inner
+    return value if isinstance(decoded, str) else decoded
 
 
 def _render_result(content: object) -> str | None:

@@ -140,7 +140,9 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             name = first_of(turn, ROLE_KEYS)
             content = first_of(turn, CONTENT_KEYS)
             if content is None and isinstance(turn.get("data"), dict):  # LangChain
-                content = turn["data"].get("content")
+                more = turn["data"].get("additional_kwargs")
+                turn = {**turn["data"], **(more if isinstance(more, dict) else {})}
+                content = turn.get("content")
         if isinstance(name, dict):
             name = first_of(name, ("role", "name"))
         if not is_plain(name):
