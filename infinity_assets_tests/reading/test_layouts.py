@@ -584,7 +584,7 @@ def _calls_in_layouts(arguments: object) -> dict[str, dict]:
     return {
         "Gemini": {"contents": contents},
         **{name: {"messages": [question, turn]} for name, turn in turns.items()},
-        "xLAM": {"query": "What is the rate?", "answers": json.dumps([call])},
+        "xLAM": {"query": "What is the rate?", "answers": json.dumps([call]), "tools": json.dumps([{"name": "rate"}])},
         "Glaive": {"text": f"USER: What is the rate?\n\n\nASSISTANT: <functioncall> {json.dumps(call)} <|endoftext|>"},
     }
 
