@@ -1,4 +1,4 @@
-"""Sentences about the reading of the sources, for the end of a run: unread text, rows without an answer."""
+"""Sentences about the reading of the sources, for the end of a run: unread text, rows without an answer, repeated columns."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
+from infinity_assets.reading.containers.columns import DUPLICATE_COLUMNS
 from infinity_assets.reading.unread import find_unread
 
 _NAMED = 8
@@ -34,6 +35,13 @@ def describe_reading(data: Path, sources: Iterable[str]) -> Iterator[str]:
                 "order by unanswered desc, source"
             ).pl()
             yield from describe_unanswered(counts)
+        yield from describe_repeated(
+            views.sql(
+                "select source, count(*) as records from decisions where asset = 'raw_pool' and verdict = 'repaired' "
+                "and list_contains(string_split(reason, '+'), ?) group by source order by records desc, source",
+                params=[DUPLICATE_COLUMNS],
+            ).pl()
+        )
         keys = views.sql("select * exclude (asset, partition) from keys").pl()
     yield from describe_unread(keys)
 
@@ -50,6 +58,22 @@ def describe_unanswered(counts: pl.DataFrame) -> Iterator[str]:
     ]
     if shares:
         yield f"Rows without an answer, which are only raw material for synthesis: {'; '.join(shares)}"
+
+
+def describe_repeated(counts: pl.DataFrame) -> Iterator[str]:
+    """Yield one sentence about all sources in which columns of one name differ, if there are any.
+
+    Args:
+        counts: One line per source: source, records (the number of records in which they differ).
+    """
+    if not counts.is_empty():
+        sources = "; ".join(
+            f"{source} in {records:,} records" for source, records in counts.select("source", "records").iter_rows()
+        )
+        yield (
+            f"Columns of one name differ, and the first that is not empty was read under it: {sources}. "
+            "Give each column a name of its own, or map `NAME_2` in source.yaml"
+        )
 
 
 def describe_unread(keys: pl.DataFrame) -> Iterator[str]:
