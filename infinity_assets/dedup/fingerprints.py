@@ -12,12 +12,17 @@ System turns are left out: a long system prompt that a source repeats would make
     keys       one number per band of the MinHash signature; only rows that share a key are compared
 """
 
+import sys
+import unicodedata
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from infinity_assets.rows.token_hashes import character_tables, to_nfkc, to_utf8
+from infinity_assets.rows.words import load_words
 from infinity_assets.settings import Near
 
 PLACE = ["source", "file", "position"]
@@ -25,10 +30,21 @@ PLACE = ["source", "file", "position"]
 
 ROLES = ("system", "user", "assistant")
 
-_RAISED = {
-    **{letter: f"^{place}" for place, letter in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-    **{letter: f"_{place}" for place, letter in enumerate("₀₁₂₃₄₅₆₇₈₉")},
-}
+_LOOKS = frozenset(
+    (
+        "<wide>",
+        "<narrow>",
+        "<small>",
+        "<vertical>",
+        "<noBreak>",
+        "<initial>",
+        "<medial>",
+        "<final>",
+        "<isolated>",
+        "<compat>",
+    )
+)
+"""Unicode's tags of characters that only look unlike their NFKC form. Others have a meaning: 2⁵ is not 25."""
 
 WORDS = 8
 """Number of 64-bit words in a sketch."""
@@ -69,7 +85,7 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     turns = _turns(rows)
     content_hashes, prompt_hashes = _hashes(turns)
     tokens, token_turns, *_ = scan_tokens(turns.data, turns.where, *character_tables())
-    facts = hash_facts(turns.data, turns.where, *character_tables(), turns.rows, turns.roles)
+    facts = hash_facts(turns.data, turns.where, *character_tables(), turns.rows, turns.roles, turns.about_case)
     shingles, begins, answered, sketches, keys, signed = sign(
         tokens, token_turns, turns.rows, turns.roles, facts, rule.shingle, rule.answers == "alike",
         *_permutations(rule.bands * rule.rows_per_band), rule.rows_per_band, WORDS,
@@ -111,27 +127,57 @@ class _Turns(NamedTuple):
     roles: np.ndarray
     """uint8: role of each turn, as an index into `ROLES`."""
     data: np.ndarray
-    """The texts of all turns in NFKC, as UTF-8 bytes."""
+    """The normalized texts of all turns, as UTF-8 bytes."""
     where: np.ndarray
     """int64: offset of each turn's text in `data`."""
     chars: np.ndarray
     """int64: number of characters before each turn."""
+    about_case: np.ndarray
+    """bool: by row, whether a request is about letter case."""
 
 
 def _turns(rows: pl.DataFrame) -> _Turns:
     turns = rows["messages"].explode(empty_as_null=False).struct.unnest()
     numbers = {role: number for number, role in enumerate(ROLES)}
     roles = turns["role"].replace_strict(numbers, return_dtype=pl.UInt8).to_numpy()
-    contents = to_nfkc(_spell_out(turns["content"]))
-    return _Turns(_begins(rows["messages"].list.len()), roles, *to_utf8(contents), _begins(contents.str.len_chars()))
+    contents = _normalize(turns["content"].fill_null(""))
+    begins = _begins(rows["messages"].list.len())
+    names_case = (turns["role"] != "assistant") & contents.str.contains_any(_case_words(), ascii_case_insensitive=True)
+    named = np.concatenate([[0], np.cumsum(names_case.to_numpy())])
+    return _Turns(begins, roles, *to_utf8(contents), _begins(contents.str.len_chars()), np.diff(named[begins]) > 0)
 
 
-def _spell_out(texts: pl.Series) -> pl.Series:
-    """Return texts with raised and lowered digits spelled out, because NFKC would make 25 of 2⁵."""
-    marked = texts.str.contains_any(list(_RAISED)).fill_null(False).arg_true()
+def _normalize(texts: pl.Series) -> pl.Series:
+    """Return texts in NFKC, except for characters with a meaning of their own, such as raised digits and fractions."""
+    from infinity_assets.rows.token_kernels import contains_any
+
+    normalized = to_nfkc(texts)
+    looks, has_meaning = _character_meanings()
+    foreign = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    marked = foreign.filter(pl.Series(contains_any(*to_utf8(texts.gather(foreign)), has_meaning), dtype=pl.Boolean))
     if not len(marked):
-        return texts
-    return texts.scatter(marked, texts.gather(marked).str.replace_many(list(_RAISED), list(_RAISED.values())))
+        return normalized
+    plain = texts.gather(marked).str.replace_many(list(looks), list(looks.values()))
+    return normalized.scatter(marked, plain.str.normalize("NFC"))
+
+
+@cache
+def _character_meanings() -> tuple[dict[str, str], np.ndarray]:
+    """Return the NFKC forms of characters that only look different, and, by code point, the rest that NFKC changes."""
+    looks: dict[str, str] = {}
+    has_meaning = np.zeros(0x110000, np.bool_)
+    for point in range(sys.maxunicode + 1):
+        tag, *parts = unicodedata.decomposition(chr(point)).split() or ("",)
+        if parts and tag in _LOOKS:
+            looks[chr(point)] = unicodedata.normalize("NFKC", chr(point))
+        elif parts and tag.startswith("<"):
+            has_meaning[point] = True
+    return looks, has_meaning
+
+
+@cache
+def _case_words() -> list[str]:
+    return list(load_words(Path(__file__).with_name("letter_case.yaml")))
 
 
 def _begins(lengths: pl.Series) -> np.ndarray:
@@ -154,7 +200,9 @@ def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
 
     from infinity_assets.dedup.signing_kernels import hash_contents
 
-    hashed = hash_contents(turns.data, turns.where, *character_tables(), turns.rows, turns.roles).astype(">u8")
+    hashed = hash_contents(
+        turns.data, turns.where, *character_tables(), turns.rows, turns.roles, turns.about_case
+    ).astype(">u8")
 
     def spell(hashes: np.ndarray) -> pl.Series:
         flat = pa.py_buffer(np.ascontiguousarray(hashes))

@@ -6,7 +6,7 @@ Import this module inside the calling function, because numba takes most of a se
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.character_classes import NUMBER, SPACE, SYMBOL
+from infinity_assets.rows.character_classes import LETTER, NUMBER, SPACE, SYMBOL
 from infinity_assets.rows.token_kernels import decode, mix
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
@@ -16,7 +16,10 @@ _SYSTEM, _ANSWER = 0, 2
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)  # MurmurHash3's, like the rotations below
 _TURN = np.uint64(1) << np.uint64(32)
 SHORT = 40
-"""Maximum size in bytes of an answer in which the case of all but the first letter counts: it may be the answer."""
+"""Maximum size in bytes of a short answer, in which letter case and white space may be the answer."""
+
+_CASE, _FIRST, _SPACES = 1, 2, 4
+"""Flags of what counts in a turn: the case of letters, that of the first letter, too, and white space."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -32,43 +35,84 @@ def _absorb(low, high, word):
 
 
 @njit(nogil=True, cache=True)
-def _absorb_text(low, high, data, begin, stop, classes, lower, keeps_case):
-    """Mix the normalized form of a text into a state, in words of three code points (21 bits each).
+def _find_care(data, begin, stop, classes, lower, role, about_case):
+    """Return the flags of what counts in a turn.
 
-    If `keeps_case`, only its first letter is put in lower case.
+    Case counts in answers to requests about it, in short answers and in answers in capitals. In the last two the first
+    letter does not count, because "Yes" and "yes" are the same answer.
     """
-    word, held = np.uint64(0), 0
-    began, gap = False, False
+    if role != _ANSWER:
+        return 0
+    is_short = stop - begin <= SHORT
+    care = _SPACES if is_short else 0
+    if about_case:
+        return care | _CASE | _FIRST
+    if is_short:
+        return care | _CASE
     p = begin
+    has_letters = False
     while p < stop:
         code, size = decode(data, p)
         p += size
+        if classes[code] == LETTER:
+            if lower[code] == code:
+                return 0
+            has_letters = True
+    return _CASE if has_letters else 0
+
+
+@njit(nogil=True, cache=True)
+def _absorb_text(low, high, data, begin, stop, classes, lower, care):
+    """Mix the normalized form of a text into a state, in words of three code points (21 bits each)."""
+    word, held = np.uint64(0), 0
+    began = False
+    gap, gap_begin = False, begin
+    p = begin
+    while p < stop:
+        start = p
+        code, size = decode(data, p)
+        p += size
         if classes[code] == SPACE:
-            gap = began
+            if not gap:
+                gap, gap_begin = began, start
             continue
-        if gap:
-            word = word << np.uint64(21) | np.uint64(32)
-            held += 1
-            if held == 3:
-                low, high = _absorb(low, high, word)
-                word, held = np.uint64(0), 0
-        word = word << np.uint64(21) | np.uint64(code if keeps_case and began else lower[code])
-        held += 1
-        if held == 3:
-            low, high = _absorb(low, high, word)
-            word, held = np.uint64(0), 0
+        keeps_case = care & _CASE and (began or care & _FIRST) and classes[code] == LETTER
+        last = code if keeps_case else lower[code]
+        if gap and care & _SPACES:
+            q = gap_begin
+            while q < start:
+                space, size = decode(data, q)
+                q += size
+                if space != 13:  # line ends differ between systems
+                    word, held, low, high = _hold(word, held, low, high, space)
+        elif gap:
+            word, held, low, high = _hold(word, held, low, high, 32)
+        word, held, low, high = _hold(word, held, low, high, last)
         began, gap = True, False
     return _absorb(low, high, word << np.uint64(2) | np.uint64(held))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _hold(word, held, low, high, code):
+    """Append a code point to a word, and mix the word into the state once it is full."""
+    word = word << np.uint64(21) | np.uint64(code)
+    held += 1
+    if held == 3:
+        low, high = _absorb(low, high, word)
+        word, held = np.uint64(0), 0
+    return word, held, low, high
+
+
 @njit(nogil=True, cache=True)
-def hash_contents(data, where, classes, lower, row_turns, roles):
+def hash_contents(data, where, classes, lower, row_turns, roles, about_case):
     """Return two 128-bit hashes per row: of all its normalized turns, and of its normalized turns without the answers.
 
     Each turn contributes its role and its text in lower case, with runs of white space replaced by one space and
-    stripped at both ends: like `rows.text.normalize_text`, but of a text that is already in NFKC. Short answers
-    (`SHORT`) keep their case. The hash uses
-    MurmurHash3's mixing in two lanes. It is not cryptographic.
+    stripped at both ends: like `rows.text.normalize_text`, but of a text that is already normalized. In some answers
+    case and white space count (`_find_care`). The hash uses MurmurHash3's mixing in two lanes. It is not cryptographic.
+
+    Args:
+        about_case: bool, by row, whether a request is about letter case. For the others, see `fingerprints._Turns`.
 
     Returns:
         uint64, shape (rows, 2, 2): by row, the content hash and the prompt hash, of two words each.
@@ -85,13 +129,11 @@ def hash_contents(data, where, classes, lower, row_turns, roles):
             if roles[turn] == _ANSWER and same:
                 prompt_low, prompt_high, same = low, high, False
             low, high = _absorb(low, high, role)
-            keeps_case = roles[turn] == _ANSWER and stop - begin <= SHORT
-            low, high = _absorb_text(low, high, data, begin, stop, classes, lower, keeps_case)
+            care = _find_care(data, begin, stop, classes, lower, roles[turn], about_case[row])
+            low, high = _absorb_text(low, high, data, begin, stop, classes, lower, care)
             if roles[turn] != _ANSWER and not same:
                 prompt_low, prompt_high = _absorb(prompt_low, prompt_high, role)
-                prompt_low, prompt_high = _absorb_text(
-                    prompt_low, prompt_high, data, begin, stop, classes, lower, False
-                )
+                prompt_low, prompt_high = _absorb_text(prompt_low, prompt_high, data, begin, stop, classes, lower, 0)
         if same:
             prompt_low, prompt_high = low, high
         hashes[row, 0] = _finish(low, high)
@@ -137,21 +179,31 @@ def _sort(values, scratch, counts):
 
 
 @njit(nogil=True, cache=True)
-def hash_facts(data, where, classes, lower, row_turns, roles):
-    """Return one hash per row (uint64) of the digits and symbols in its user turns, in their order."""
+def hash_facts(data, where, classes, lower, row_turns, roles, about_case):
+    """Return one hash per row (uint64) of the digits and symbols in its user turns, in their order.
+
+    The capitals of answers in which case counts (`_find_care`) are part of it.
+    """
     facts = np.zeros(len(row_turns) - 1, np.uint64)
     for row in range(len(facts)):
         state = np.uint64(0)
         for turn in range(row_turns[row], row_turns[row + 1]):
-            if roles[turn] == _SYSTEM or roles[turn] == _ANSWER:
-                continue
             p = where[turn]
             stop = where[turn + 1]
+            care = _find_care(data, p, stop, classes, lower, roles[turn], about_case[row])
+            if roles[turn] == _SYSTEM or (roles[turn] == _ANSWER and not care & _CASE):
+                continue
             number = False
+            counts = roles[turn] != _ANSWER or (care & _FIRST) != 0
             while p < stop:
                 code, size = decode(data, p)
                 p += size
                 kind = classes[code]
+                if roles[turn] == _ANSWER:
+                    if kind == LETTER and lower[code] != code and counts:
+                        state = mix(state * _BASE + (np.uint64(code) | _TURN))
+                    counts = counts or kind != SPACE
+                    continue
                 if kind in (NUMBER, SYMBOL):
                     if kind == NUMBER and not number:
                         state = mix(state)  # "1 2" differs from "12"
