@@ -17,7 +17,7 @@ from infinity_assets.dedup.close_pairs import Pairs, concat_pairs, find_close_pa
 from infinity_assets.inference.engines.embedder import Embedder
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import digest
-from infinity_assets.rows.text import tokens
+from infinity_assets.rows.text import TOKEN
 
 PAIRS = pl.Schema({"a": pl.String, "b": pl.String, "similarity": pl.Float32})
 """Pairs of contents: their content hashes (a < b), and the lower of the cosines of their prompts and of their answers.
@@ -75,13 +75,15 @@ def extract_facts() -> pl.Expr:
     prompt, and the whole answer if it is short.
     """
     prompt = pl.col("prompt").str.normalize("NFKC").str.to_lowercase()
-    answer = tokens(pl.col("answer"))
+    answer = pl.col("answer").str.extract_all(TOKEN)  # with its case and raised digits, which may be the answer
     system = pl.col("system").map_batches(
         lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String
     )
     numbers = prompt.str.extract_all(_NUMBER).list.join(" ")
     negations = prompt.str.count_matches(_NEGATION).cast(pl.String)
-    short = pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit(""))
+    whole = answer.list.join(" ")
+    whole = whole.str.head(1).str.to_lowercase() + whole.str.slice(1)
+    short = pl.when(answer.list.len() <= _SHORT).then(whole).otherwise(pl.lit(""))
     return pl.concat_str(system, numbers, negations, short, separator="|")
 
 

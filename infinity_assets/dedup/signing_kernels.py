@@ -6,7 +6,7 @@ Import this module inside the calling function, because numba takes most of a se
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.character_classes import LETTER, NUMBER, SPACE, SYMBOL
+from infinity_assets.rows.character_classes import ALONE, LETTER, NUMBER, SEPARATOR, SPACE, SYMBOL
 from infinity_assets.rows.token_kernels import decode, mix
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
@@ -19,7 +19,7 @@ SHORT = 40
 """Maximum size in bytes of a short answer, in which letter case and white space may be the answer."""
 
 _CASE, _FIRST, _SPACES = 1, 2, 4
-"""Flags of what counts in a turn: the case of letters, that of the first letter, too, and white space."""
+"""Flags of what counts in a turn: the case of letters, that of a letter at the beginning, too, and white space."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -38,8 +38,8 @@ def _absorb(low, high, word):
 def _find_care(data, begin, stop, classes, lower, role, about_case):
     """Return the flags of what counts in a turn.
 
-    Case counts in answers to requests about it, in short answers and in answers in capitals. In the last two the first
-    letter does not count, because "Yes" and "yes" are the same answer.
+    Case counts in answers to requests about it, in short answers and in answers in capitals. In the last two a
+    letter at the beginning does not count, because "Yes" and "yes" are the same answer.
     """
     if role != _ANSWER:
         return 0
@@ -54,10 +54,9 @@ def _find_care(data, begin, stop, classes, lower, role, about_case):
     while p < stop:
         code, size = decode(data, p)
         p += size
-        if classes[code] == LETTER:
-            if lower[code] == code:
-                return 0
-            has_letters = True
+        if classes[code] == ALONE or (classes[code] == LETTER and lower[code] == code):
+            return 0
+        has_letters = has_letters or classes[code] == LETTER
     return _CASE if has_letters else 0
 
 
@@ -65,7 +64,7 @@ def _find_care(data, begin, stop, classes, lower, role, about_case):
 def _absorb_text(low, high, data, begin, stop, classes, lower, care):
     """Mix the normalized form of a text into a state, in words of three code points (21 bits each)."""
     word, held = np.uint64(0), 0
-    began = False
+    began, counts = False, (care & _FIRST) != 0
     gap, gap_begin = False, begin
     p = begin
     while p < stop:
@@ -76,8 +75,8 @@ def _absorb_text(low, high, data, begin, stop, classes, lower, care):
             if not gap:
                 gap, gap_begin = began, start
             continue
-        keeps_case = care & _CASE and (began or care & _FIRST) and classes[code] == LETTER
-        last = code if keeps_case else lower[code]
+        last = code if care & _CASE and counts and classes[code] == LETTER else lower[code]
+        counts = counts or classes[code] != SEPARATOR
         if gap and care & _SPACES:
             q = gap_begin
             while q < start:
@@ -202,7 +201,7 @@ def hash_facts(data, where, classes, lower, row_turns, roles, about_case):
                 if roles[turn] == _ANSWER:
                     if kind == LETTER and lower[code] != code and counts:
                         state = mix(state * _BASE + (np.uint64(code) | _TURN))
-                    counts = counts or kind != SPACE
+                    counts = counts or kind not in (SPACE, SEPARATOR)
                     continue
                 if kind in (NUMBER, SYMBOL):
                     if kind == NUMBER and not number:

@@ -93,6 +93,8 @@ LONG = "An answer that is too long to be a fact."
         (("Is snow white?", "Yes."), ("Is the snow white?", "No."), False),
         (("Is snow white?", "Yes."), ("Is the snow white?", "yes"), True),
         (("Is snow white?", "Yes."), ("Is the snow white?", ""), False),
+        (("Shout it.", "HELLO"), ("Please shout it.", "hello"), False),
+        (("Simplify it.", "x²"), ("Please simplify it.", "x2"), False),
     ],
 )
 def test_facts_distinguish_contents_that_vectors_cannot(

@@ -28,7 +28,7 @@ def _scores(step: Step) -> dict[str, str]:
     settings=lambda s: (s.dedup.score or "", s.dedup.near.signing),
     files=_scores,
     columns=fingerprints_of.schema(Settings().dedup.near),
-    version="3",
+    version="4",
 )
 def fingerprints(step: Step) -> Outcome:
     """Content hashes and MinHash signatures of all records and of the conversations synthesized from texts.

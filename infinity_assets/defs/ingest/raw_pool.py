@@ -65,7 +65,7 @@ def _state(step: Step) -> dict[str, str]:
     settings=lambda s: (s.ingest.guess,),
     columns=schema.ROW,
     kinds=("polars", "parquet", "json"),
-    version="5",
+    version="6",
 )
 def raw_pool(step: Step) -> Outcome:
     """Every readable record of a source's files, as a row.
