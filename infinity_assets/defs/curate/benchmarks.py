@@ -27,7 +27,7 @@ def benchmark_files(step: Step) -> dict[str, str]:
     files=benchmark_files,
     columns=ITEM,
     kinds=("polars", "parquet", "json"),
-    version="5",
+    version="6",
 )
 def benchmarks(step: Step) -> Outcome:
     """The items of the evaluation sets. No item may be trained on, but DSIR selects rows that resemble them.

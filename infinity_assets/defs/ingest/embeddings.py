@@ -42,6 +42,7 @@ def vectors_key(settings: Settings) -> tuple[bool | str | float, ...]:
     settings=vectors_key,
     columns=semantic.embedding_schema(1),
     kinds=("polars", "parquet", "sentencetransformers"),
+    version="2",
 )
 def embeddings(step: Step) -> Outcome:
     """Vectors of the prompt and the answer of every row content of a source, for `neighbours` and `paraphrases`.
