@@ -1,4 +1,4 @@
-"""Sentences about the reading of the sources, for the end of a run: unread text, rows without an answer, repeated columns."""
+"""Sentences about the reading of the sources, for the end of a run: unread text, missing answers, repeated columns."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

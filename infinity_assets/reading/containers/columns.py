@@ -7,7 +7,7 @@ DUPLICATE_COLUMNS = "duplicate_columns"
 
 
 def number_duplicates(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Make names unique: the second `answer` becomes `answer_2`. Return the names, and the first name of each second."""
+    """Make names unique: the second `answer` becomes `answer_2`. Return them, and the first name of each new one."""
     unique: list[str] = []
     doubles: dict[str, str] = {}
     for name in names:

@@ -144,7 +144,7 @@ def _render_call(call: object) -> str | None:
 
 
 def _decode(value: object) -> object:
-    """Parse a list or an object that is encoded as JSON, once or several times. Any other value is returned unchanged."""
+    """Parse a list or an object that is encoded as JSON, however often. Any other value is returned unchanged."""
     decoded = load_json(value)
     while isinstance(decoded, str) and decoded.lstrip()[:1] == '"':
         inner = load_json(load_json(decoded, '"'))
