@@ -132,6 +132,8 @@ class Index:
 
         hashes, parts, lengths = self._whole
         short = lengths <= LONGEST
+        if not short.any():
+            return np.zeros((0, 5), np.int64)
         keys, firsts = np.unique(hashes[short], return_index=True)
         scan, (around, options) = tokens.scan, _wrappers()
         begins = self.tokens.scan.offsets[:-1][parts[short]]
@@ -139,7 +141,8 @@ class Index:
         enough = (words >= _TELLING_WORDS) | (lengths[short] >= _TELLING_TOKENS)
         found = find_wrapped(
             scan.hashes, scan.offsets, scan.starts, scan.ends, tokens.data, tokens.where, _MOST_AROUND, keys,
-            np.append(firsts, int(short.sum())), lengths[short], enough, LONGEST, around, options,
+            np.append(firsts, int(short.sum())), lengths[short], enough, self.tokens.scan.hashes, begins, LONGEST, around,
+            options,
         )  # fmt: skip
         texts, entries, starts, sizes = found.T
         part = parts[short][entries]

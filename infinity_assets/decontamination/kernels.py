@@ -194,8 +194,33 @@ def build_bit_filter(keys, bits):
 
 
 @njit(nogil=True, cache=True)
+def _hash_leads(hashes, begins, lead):
+    """Return the hash of the `lead` tokens that follow each of the places `begins`."""
+    leads = np.zeros(len(begins), np.uint64)
+    for entry in range(len(begins)):
+        for token in range(begins[entry], begins[entry] + lead):
+            leads[entry] = leads[entry] * _BASE + hashes[token]
+    return leads
+
+
+@njit(nogil=True, cache=True)
 def find_wrapped(
-    hashes, offsets, starts, ends, data, where, most, keys, firsts, lengths, enough, longest, around, options
+    hashes,
+    offsets,
+    starts,
+    ends,
+    data,
+    where,
+    most,
+    keys,
+    firsts,
+    lengths,
+    enough,
+    item_hashes,
+    begins,
+    longest,
+    around,
+    options,
 ):
     """Return a run for each text that consists of a question, and of words that people put around one.
 
@@ -208,6 +233,7 @@ def find_wrapped(
         most: Maximum number of tokens of a text.
         keys, firsts, lengths, enough: Distinct hashes of the questions (`hash_texts`), sorted; index of each key's
             first entry, the number of tokens of each entry, and whether it says enough to be recognized among others.
+        item_hashes, begins: Tokens of the items, and index of each entry's first token.
         longest: Maximum number of tokens of a question.
         around, options: Hashes of the words around a question, and of those that begin a list of options; sorted.
 
@@ -218,6 +244,8 @@ def find_wrapped(
     count = 0
     bits = 20
     filter_words = build_bit_filter(keys, bits)
+    lead = 2 if lengths.min() > 1 else 1
+    lead_words = build_bit_filter(_hash_leads(item_hashes, begins[lengths >= lead], lead), bits)
     shift = np.uint64(64 - bits)
     for text in range(len(offsets) - 1):
         first, last = offsets[text], offsets[text + 1]
@@ -240,6 +268,10 @@ def find_wrapped(
                 size = token - start + 1
                 if size == last - first:
                     break
+                if size == lead:
+                    bit = h >> shift
+                    if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
+                        break  # no question begins like this
                 key = h + np.uint64(size) * high
                 bit = key >> shift
                 if not (filter_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
