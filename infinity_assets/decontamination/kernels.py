@@ -253,12 +253,15 @@ def find_wrapped(
             continue
         begin, stop = where[text], where[text + 1]
         only_around = True
-        for start in range(first, last):
+        for start in range(first, last - lead + 1):
             if start > first and only_around:
                 only_around = _is_among(around, hashes[start - 1])
             before = 0 if only_around else start - first
             if before > _ASIDE:
                 break
+            bit = (hashes[start] if lead == 1 else hashes[start] * _BASE + hashes[start + 1]) >> shift
+            if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
+                continue  # no question begins like this
             if before and not _is_separator(data, begin + ends[start - 1], begin + starts[start]):
                 continue
             h, high = np.uint64(0), _ONE
@@ -268,10 +271,6 @@ def find_wrapped(
                 size = token - start + 1
                 if size == last - first:
                     break
-                if size == lead:
-                    bit = h >> shift
-                    if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
-                        break  # no question begins like this
                 key = h + np.uint64(size) * high
                 bit = key >> shift
                 if not (filter_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
