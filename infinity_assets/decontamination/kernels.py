@@ -98,16 +98,13 @@ def clean_tokens(data, where, hashes, offsets, starts, ends, wordy):
             start, end = starts[token], ends[token]
             if end - start == 1 and _is_option_letter(data, begin, stop, begin + start, begin + end):
                 continue
-            if (
-                begin + end < stop
-                and data[begin + end] == 59
-                and _is_entity(data, begin, stop, begin + start, begin + end)
-            ):
-                continue
-            if n > kept[text] and _is_after_comma(data, begin, begin + start, begin + end, begin + ends[n - 1]):
-                ends[n - 1] = end
-                hashes[n - 1] = _hash_number(data, begin + starts[n - 1], begin + end)
-                continue
+            if start and 35 <= data[begin + start - 1] <= 44:  # `#`, `&` and `,` are among these, a space is not
+                if _is_entity(data, begin, stop, begin + start, begin + end):
+                    continue
+                if n > kept[text] and _is_after_comma(data, begin, begin + start, begin + end, begin + ends[n - 1]):
+                    ends[n - 1] = end
+                    hashes[n - 1] = _hash_number(data, begin + starts[n - 1], begin + end)
+                    continue
             hashes[n], starts[n], ends[n], wordy[n] = hashes[token], start, end, wordy[token]
             n += 1
         kept[text + 1] = n
