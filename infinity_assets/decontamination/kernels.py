@@ -260,7 +260,9 @@ def find_wrapped(
             if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
                 continue  # no question begins like this
             if before and not _is_separator(data, begin + ends[start - 1], begin + starts[start]):
-                continue
+                # A comma separates an address from a question: `Hey Ann, who ...`
+                if before > _LABEL or data[begin + ends[start - 1]] != 44:
+                    continue
             h, high = np.uint64(0), _ONE
             for token in range(start, min(last, start + longest)):
                 h = h * _BASE + hashes[token]
