@@ -259,10 +259,12 @@ def find_wrapped(
             bit = (hashes[start] if lead == 1 else hashes[start] * _BASE + hashes[start + 1]) >> shift
             if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
                 continue  # no question begins like this
-            if before and not _is_separator(data, begin + ends[start - 1], begin + starts[start]):
-                # A comma separates an address from a question: `Hey Ann, who ...`
-                if before > _LABEL or data[begin + ends[start - 1]] != 44:
-                    continue
+            if (
+                before
+                and not (before <= _LABEL and data[begin + ends[start - 1]] == 44)  # an address: `Hey Ann, who ...`
+                and not _is_separator(data, begin + ends[start - 1], begin + starts[start])
+            ):
+                continue
             h, high = np.uint64(0), _ONE
             for token in range(start, min(last, start + longest)):
                 h = h * _BASE + hashes[token]

@@ -66,3 +66,17 @@ def test_another_question_is_none(text: str) -> None:
 )
 def test_texts_without_a_question_are_no_hits(text: str) -> None:
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("questions", "text", "items"),
+    [
+        (["Continue"], "Please continue.", ["b#0"]),
+        (["Continue", "Who built it?"], "Question: who built it?", ["b#1"]),
+        (["", "?", "Who built it?"], "Question: who built it?", ["b#2"]),
+        (["stone and moor and " * 10], "Question: who built it?", []),  # no short question at all
+    ],
+)
+def test_questions_of_any_length_are_searched_for(questions: list[str], text: str, items: list[str]) -> None:
+    gate = Gate(items_frame(questions), Decontamination(exact_words=1))
+    assert gate.hits(asked(text))["item_id"].to_list() == items
