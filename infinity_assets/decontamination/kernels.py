@@ -98,16 +98,13 @@ def clean_tokens(data, where, hashes, offsets, starts, ends, wordy):
             start, end = starts[token], ends[token]
             if end - start == 1 and _is_option_letter(data, begin, stop, begin + start, begin + end):
                 continue
-            if (
-                begin + end < stop
-                and data[begin + end] == 59
-                and _is_entity(data, begin, stop, begin + start, begin + end)
-            ):
-                continue
-            if n > kept[text] and _is_after_comma(data, begin, begin + start, begin + end, begin + ends[n - 1]):
-                ends[n - 1] = end
-                hashes[n - 1] = _hash_number(data, begin + starts[n - 1], begin + end)
-                continue
+            if start and 35 <= data[begin + start - 1] <= 44:  # `#`, `&` and `,` are among these, a space is not
+                if _is_entity(data, begin, stop, begin + start, begin + end):
+                    continue
+                if n > kept[text] and _is_after_comma(data, begin, begin + start, begin + end, begin + ends[n - 1]):
+                    ends[n - 1] = end
+                    hashes[n - 1] = _hash_number(data, begin + starts[n - 1], begin + end)
+                    continue
             hashes[n], starts[n], ends[n], wordy[n] = hashes[token], start, end, wordy[token]
             n += 1
         kept[text + 1] = n
@@ -194,8 +191,33 @@ def build_bit_filter(keys, bits):
 
 
 @njit(nogil=True, cache=True)
+def _hash_leads(hashes, begins, lead):
+    """Return the hash of the `lead` tokens that follow each of the places `begins`."""
+    leads = np.zeros(len(begins), np.uint64)
+    for entry in range(len(begins)):
+        for token in range(begins[entry], begins[entry] + lead):
+            leads[entry] = leads[entry] * _BASE + hashes[token]
+    return leads
+
+
+@njit(nogil=True, cache=True)
 def find_wrapped(
-    hashes, offsets, starts, ends, data, where, most, keys, firsts, lengths, enough, longest, around, options
+    hashes,
+    offsets,
+    starts,
+    ends,
+    data,
+    where,
+    most,
+    keys,
+    firsts,
+    lengths,
+    enough,
+    item_hashes,
+    begins,
+    longest,
+    around,
+    options,
 ):
     """Return a run for each text that consists of a question, and of words that people put around one.
 
@@ -208,6 +230,7 @@ def find_wrapped(
         most: Maximum number of tokens of a text.
         keys, firsts, lengths, enough: Distinct hashes of the questions (`hash_texts`), sorted; index of each key's
             first entry, the number of tokens of each entry, and whether it says enough to be recognized among others.
+        item_hashes, begins: Tokens of the items, and index of each entry's first token.
         longest: Maximum number of tokens of a question.
         around, options: Hashes of the words around a question, and of those that begin a list of options; sorted.
 
@@ -218,6 +241,8 @@ def find_wrapped(
     count = 0
     bits = 20
     filter_words = build_bit_filter(keys, bits)
+    lead = 2 if lengths.min() > 1 else 1
+    lead_words = build_bit_filter(_hash_leads(item_hashes, begins[lengths >= lead], lead), bits)
     shift = np.uint64(64 - bits)
     for text in range(len(offsets) - 1):
         first, last = offsets[text], offsets[text + 1]
@@ -225,13 +250,20 @@ def find_wrapped(
             continue
         begin, stop = where[text], where[text + 1]
         only_around = True
-        for start in range(first, last):
+        for start in range(first, last - lead + 1):
             if start > first and only_around:
                 only_around = _is_among(around, hashes[start - 1])
             before = 0 if only_around else start - first
             if before > _ASIDE:
                 break
-            if before and not _is_separator(data, begin + ends[start - 1], begin + starts[start]):
+            bit = (hashes[start] if lead == 1 else hashes[start] * _BASE + hashes[start + 1]) >> shift
+            if not (lead_words[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & _ONE:
+                continue  # no question begins like this
+            if (
+                before
+                and not (before <= _LABEL and data[begin + ends[start - 1]] == 44)  # an address: `Hey Ann, who ...`
+                and not _is_separator(data, begin + ends[start - 1], begin + starts[start])
+            ):
                 continue
             h, high = np.uint64(0), _ONE
             for token in range(start, min(last, start + longest)):

@@ -31,6 +31,7 @@ def found(text: str) -> list[str]:
         ("Coastal history quiz: who built the lighthouse?", 0),
         ("My grandfather wants to know this before dinner. Who built the lighthouse? He will be glad.", 0),
         ("<b>Who built the lighthouse?</b>", 0),
+        ("Hey Ann, who built the lighthouse?", 0),
         ("Please name a moor.", 1),
         ("What is 12500 minus 48? Think step by step.", 2),
         ("Solve: what is 12,500 minus 48", 2),
@@ -49,6 +50,7 @@ def test_a_question_is_found_in_its_wrapper(text: str, item: int) -> None:
         "Who built the lighthouse keeper's house?",
         "Tell me when and for whom who built the lighthouse of stone was paid.",
         "Name a moor and a mountain that are near the sea.",
+        "On a clear and windless night, long after the storm, who built the lighthouse?",
         "My grandfather wants to know this before dinner. Name a moor. He will be glad.",  # too short among others
         "What is 12,500 minus 480?",
         "What is 1 2500 minus 48?",
@@ -64,3 +66,17 @@ def test_another_question_is_none(text: str) -> None:
 )
 def test_texts_without_a_question_are_no_hits(text: str) -> None:
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("questions", "text", "items"),
+    [
+        (["Continue"], "Please continue.", ["b#0"]),
+        (["Continue", "Who built it?"], "Question: who built it?", ["b#1"]),
+        (["", "?", "Who built it?"], "Question: who built it?", ["b#2"]),
+        (["stone and moor and " * 10], "Question: who built it?", []),  # no short question at all
+    ],
+)
+def test_questions_of_any_length_are_searched_for(questions: list[str], text: str, items: list[str]) -> None:
+    gate = Gate(items_frame(questions), Decontamination(exact_words=1))
+    assert gate.hits(asked(text))["item_id"].to_list() == items

@@ -29,7 +29,7 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
     settings=lambda s: (s.chat.final, s.dedup.near, s.decontamination.gate, s.models.generator.terms),
     columns=COLUMNS,
     seconds=1,
-    version="3",
+    version="4",
 )
 def inf_instruct_g(step: Step) -> Outcome:
     """InfInstruct-G: the chat set, from all rounds.

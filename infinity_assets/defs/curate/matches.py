@@ -28,7 +28,7 @@ def gate_of(step: Step) -> Gate:
     settings=lambda s: (s.decontamination.gate,),
     columns=_MATCHES,
     kinds=("polars", "parquet", "numba"),
-    version="3",
+    version="4",
 )
 def matches(step: Step) -> Outcome:
     """Spans that rows share with benchmark items. By its verdict, a hit removes the row, is reported or is excused.
