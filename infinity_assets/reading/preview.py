@@ -15,6 +15,7 @@ import polars as pl
 import yaml
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.reading.batches import Batches
 from infinity_assets.reading.containers import Block, Record, as_json, blocks_of
 from infinity_assets.reading.containers.base import BLOCK
 from infinity_assets.reading.guess import UNKNOWN_LAYOUT, Guess, make_reader
@@ -343,6 +344,7 @@ class _Collector:
         guess: Guess | None = None,
     ) -> None:
         self._source = source
+        self._batches = Batches(source)
         self._mapping = mapping
         self._read = make_reader(mapping, source.layout, guess)
         self._limits = limits
@@ -414,7 +416,7 @@ class _Collector:
     def _add_file(self, opened: Opened, packed: str | None) -> None:
         examples: _Thinned[Example] = _Thinned(self._wanted)
         file: FileSeen | None = None
-        for block in blocks_of(opened):
+        for block in map(self._batches.join, blocks_of(opened)):
             if file is None:
                 outer = plain_suffix(PurePosixPath(opened.file.split(MEMBER)[0]))
                 archive = None if MEMBER not in opened.file else "zip" if outer == ".zip" else "tar"

@@ -24,6 +24,7 @@ import polars as pl
 import pyarrow as pa
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.reading.batches import Batches
 from infinity_assets.reading.containers import Block, Record, as_json, read_blocks
 from infinity_assets.reading.containers.base import BLOCK
 from infinity_assets.reading.guess import Guess, ReadNamed, make_reader
@@ -139,6 +140,7 @@ class _Plan(NamedTuple):
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
     """Yield units of work: lists of blocks of similar total size, independent of the number of workers."""
     files = source.files()
+    batches = Batches(source)
     sizes = [os.stat(file.path).st_size for file in files]
     total = sum(sizes)
     done = 0
@@ -147,7 +149,7 @@ def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[lis
     for file, stored in zip(files, sizes, strict=True):
         with open(file.path, "rb") as stream:
             for block in read_blocks(stream, file.name, lambda member, file=file.name: source.wants(file, member)):
-                unit.append(block)
+                unit.append(batches.join(block))
                 size += len(block.data)
                 if size >= UNIT or len(unit) >= MAX_BLOCKS:
                     yield unit

@@ -7,7 +7,7 @@ from infinity_assets.reading.layouts.turns import add_system, is_turn, record_tu
 from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, plain_key, text_of
 from infinity_assets.rows.grammar import ROLES, Rejected
 
-REQUESTS = ("request", "body", "input", "req", "kwargs", "request_body", "inputs")
+REQUESTS = ("request", "body", "params", "input", "req", "kwargs", "request_body", "inputs")
 """Keys of what was sent to a model."""
 
 RESPONSES = ("response", "output", "res", "result", "response_body", "outputs", "completion")
@@ -59,7 +59,8 @@ def _choices(response: object) -> Iterator[tuple[list[Turn], object]]:
     listed = first_of(response, ("choices", "candidates"))
     for choice in listed if list_of(listed, dict) else [response]:
         message = first_of(choice, ("message", "content", "output", "text"))
-        reason = first_of(choice, ("finish_reason", "stop_reason", "finishReason"))
+        ended = {**message, **choice} if isinstance(message, dict) else choice
+        reason = first_of(ended, ("finish_reason", "stop_reason", "finishReason"))
         if isinstance(message, list):
             message = next((item for item in message if isinstance(item, dict) and is_turn(item)), message)
         answer = message if isinstance(message, dict) else {"content": message}
