@@ -128,6 +128,11 @@ _ENDS = re.compile(
     r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>|"
     r"<end_of_turn>|<eos>|<\|return\|>|<\|call\|>|<｜end▁of▁sentence｜>|<\|END_OF_TURN_TOKEN\|>|<\|eot\|>))+\s*$"
 )
+_TEMPLATE = re.compile(
+    rf"\s*(?:(?:<s>|<bos>|<BOS_TOKEN>)?\s*(?:<[|｜]\w|<start_of_turn>|\[INST\])|{_HASH})", re.IGNORECASE
+)
+"""Matches the beginning of a text in a chat template."""
+
 _BEGINS = re.compile(r"<\|begin_of_text\|>|<bos>|<｜begin▁of▁sentence｜>|<BOS_TOKEN>")
 _CALL = re.compile(r"^<functioncall>\s*(\{.*\})$", re.DOTALL)
 _QUOTED_ARGUMENTS = re.compile(r"(\"arguments\":\s*)'(.*)'(?=\s*\}$)", re.DOTALL)
@@ -146,6 +151,11 @@ def turns_of(text: str) -> list[Turn] | None:
         if family.opens.match(text) and (turns := _parse_marks(text, family)):
             return turns
     return _parse_speakers(text)
+
+
+def template_turns_of(text: str) -> list[Turn] | None:
+    """Return the turns of a transcript whose marks never occur in prose, or `None` for any other text."""
+    return turns_of(text) if _TEMPLATE.match(text) else None
 
 
 def turns_before_answer(text: str) -> list[Turn] | None:

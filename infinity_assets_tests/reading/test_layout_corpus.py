@@ -7,9 +7,7 @@ import pytest
 from infinity_assets_tests.reading.layout_corpus import CorpusLayout, load_layouts, read_layout, write_file
 
 NOT_READ: set[str] = {
-    "BFCL",
     "BigCodeBench",
-    "Gorilla, APIBench",
     "NarrativeQA, Parquet",
     "StoryCloze",
     "names without a hint, questions and their answers",

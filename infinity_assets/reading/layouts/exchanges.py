@@ -47,6 +47,9 @@ _NUMBERS = frozenset(("id", "idx", "index", "score"))
 _LONE_LETTER = re.compile(r"\(?[A-H1-9]\)?\.?")
 _SQL = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 
+_TEXT_OBJECT = frozenset(("text", "tokens", "id", "type", "language"))
+"""Keys of a text that is an object with its tokens."""
+
 OUTPUTS = prefer_keys("output", "response")
 ANSWERS_FIRST = prefer_keys("solution", "generated_solution", "answer", "answers")
 SOLUTIONS = prefer_keys("solution", "generated_solution", "response", "answer")
@@ -114,7 +117,11 @@ def question_answer(record: dict) -> list[Draft | Rejected] | None:
 
 
 def _read_plain(record: dict, key: str, answers: Iterable[str]) -> list[Draft | Rejected] | None:
-    request = record[key]
+    request = load_json(record[key], "[")
+    if isinstance(request, list):
+        return _read_after_turns(record, request, answers)
+    if isinstance(request, dict) and set(request) <= _TEXT_OBJECT:  # Natural Questions, NarrativeQA
+        request = request.get("text")
     return read_exchange(record, add_context(record, request), answers) if is_plain(request) else None
 
 

@@ -39,8 +39,8 @@ _ARGUMENTS = ("arguments", "parameters", "input", "args")
 _CALL = re.compile(r'(<tool_call>\s*)(\{(?:(?!</?tool_call>).)*?"arguments":\s*".*?\})(\s*</tool_call>)', re.DOTALL)
 """Matches a call in a text whose arguments are a string."""
 
-DEFINITIONS = ("tools", "functions")
-"""Keys of a record that hold the definitions of tools."""
+DEFINITIONS = ("tools", "functions", "function", "available_tools", "tool_definitions")
+"""Keys of a record that hold the definitions of tools; `function` may also be code."""
 
 
 def render_turn(name: object, content: object, turn: dict) -> tuple[object, str | None]:
@@ -97,6 +97,8 @@ def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str
 def render_definitions(record: dict) -> str | None:
     """Return the tool definitions for the system turn; empty if there are none, `None` if they are not text."""
     tools = load_json(first_of(record, DEFINITIONS))
+    if isinstance(tools, str) and "function" in record:
+        return ""
     lines = [as_json(tool) for tool in (tools if isinstance(tools, list) else [tools]) if tool]
     if None in lines:
         return None

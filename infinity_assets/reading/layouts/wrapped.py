@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from infinity_assets.reading.layouts.layout import Draft, layout, read_inner
 from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
 from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, plain_key, text_of
+from infinity_assets.reading.transcripts import template_turns_of
 from infinity_assets.rows.grammar import ROLES, Rejected
 
 REQUESTS = ("request", "body", "params", "input", "req", "kwargs", "request_body", "inputs")
@@ -100,13 +101,19 @@ def segments(record: dict) -> list[Draft] | None:
 
 @layout("wrapped", asks=lambda keys: True)
 def wrapped(record: dict) -> Sequence[Draft | Rejected] | None:
-    """Read a conversation that is one level deeper or under any key, if there is only one and it ends with an answer."""
+    """Read a conversation that is one level deeper or under any key, if there is only one and it ends with an answer.
+
+    It may be a text in a chat template.
+    """
     found = [drafts for value in record.values() if (drafts := _read_value(record, value))]
     return found[0] if len(found) == 1 and all(map(_is_answered, found[0])) else None
 
 
 def _read_value(record: dict, value: object) -> Sequence[Draft | Rejected] | None:
-    value = load_json(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        if turns := template_turns_of(value):
+            return [Draft(add_system(record, [*turns]))]
+        value = load_json(value)
     if list_of(value, dict) and all(map(is_turn, value)):
         turns = turns_of(value)
         return [Draft(add_system(record, turns))] if turns else None
