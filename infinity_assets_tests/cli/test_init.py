@@ -1,6 +1,7 @@
 """`infinity init`, in a checkout and from a wheel that is installed into an empty folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -35,12 +36,18 @@ def test_files_that_are_there_are_left_alone(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nothing but the package, as the wheel installs it."""
+    """A folder with nothing but the package, as the wheel installs it, and the loops that are compiled already."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], cwd=ROOT, check=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
+    for kernels in (ROOT / "infinity_assets").rglob("*kernels.py"):  # compiling them again takes half a minute
+        copy = folder / "site" / kernels.relative_to(ROOT)
+        os.utime(copy, ns=(kernels.stat().st_atime_ns, kernels.stat().st_mtime_ns))  # by which numba knows its source
+        (copy.parent / "__pycache__").mkdir(exist_ok=True)
+        for compiled in (kernels.parent / "__pycache__").glob(f"{kernels.stem}.*.nb?"):
+            shutil.copy2(compiled, copy.parent / "__pycache__")
     return folder / "site"
 
 

@@ -14,6 +14,7 @@ from infinity_assets_tests.properties import examples
 SOURCES = Path(__file__).parents[3] / "shared/data/sources"
 LARGE = (
     "smile_zh_multiturn", "sgd_train", "t0_train_50k", "alpaca_en_head", "carbonz0_alpaca_zh", "gpteacher",
+    "natural_instructions_v1",
 )  # fmt: skip
 """Sources that take longer to read than all others; the benchmark `language_and_domain` covers them."""
 
