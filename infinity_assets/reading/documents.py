@@ -4,7 +4,8 @@ from types import UnionType
 
 from infinity_assets.reading.layouts import Parsed, parse, recognizes
 from infinity_assets.reading.layouts.turns import is_turn
-from infinity_assets.reading.layouts.values import is_plain, plain_key
+from infinity_assets.reading.layouts.values import is_plain
+from infinity_assets.reading.names import plain_key
 
 RECORD_KEYS = ("data", "dataset", "examples", "items", "records", "rows", "samples", "train")
 """Top-level keys that may hold the records of a file that is one object."""

@@ -3,34 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
-from infinity_assets.reading.layouts.values import alternatives, is_missing, plain_key, text_of
-from infinity_assets.reading.names import NAMES
-from infinity_assets.rows.words import load_words
-
-_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
-_HINTS: dict[str, list[str]] = load_words(Path(__file__).with_name("hints.yaml"))
-_ROLES = (
-    "request", "answer", "maybe_request", "maybe_answer", "context", "system", "worse", "options", "beside", "facts",
-)  # fmt: skip
-_MEANINGS = {word: role for role in reversed(_ROLES) for word in _HINTS[role]}
-"""The role of each word in names."""
-
-_UNSPACED = sorted((word for word in _MEANINGS if _ASIAN.match(word)), key=len)
-"""Words of scripts without spaces, the longest last."""
-
-_WHOLE = {
-    **{name: "request" for name in NAMES["requests"] if name not in _HINTS["maybe_request"] and "input" not in name},
-    **{name: "answer" for name in NAMES["answers"] if name not in _HINTS["maybe_answer"]},
-    **dict.fromkeys(NAMES["tests"], "beside"),
-}
-"""The role of whole names."""
-
-_PLAIN = frozenset(_HINTS["plain"])
-_EARLIER = frozenset(_HINTS["earlier"])
-_BEGINS = frozenset(_HINTS["begins"])
+from infinity_assets.reading.layouts.values import alternatives, is_missing, text_of
+from infinity_assets.reading.names import ASIAN, BEGINS, NameRole, read_name, split_name
 
 _PLACES = frozenset(("id", "idx", "index", "start", "end", "offset", "position"))
 """Words in the names of numbers that do not say which answer is the best."""
@@ -53,7 +29,6 @@ _MOST = 0.8
 _SAME_WORDS = 4
 """Minimum number of different words of a text that may repeat another one."""
 
-_PARTS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _DATA = re.compile(
     r"\s*(?:\w+://\S*|www\.\S+|[\w.+-]+@[\w-]+\.\w+|[-+]?[\d.,:/\-\sTZ%$€]+|[0-9a-fA-F-]{12,}|\S*[\d_/\\#@]\S*|true|false)\s*"
@@ -61,15 +36,6 @@ _DATA = re.compile(
 """Matches an address, a number, a date, an id or a path."""
 
 _QUESTION = re.compile(r"[?？؟;]\W*$|[?？؟]")
-
-
-class NameRole(NamedTuple):
-    """The meaning of a field by its name."""
-
-    role: str
-    """One of the lists in `hints.yaml`, such as `request`, `maybe_answer` or `facts`."""
-    is_earlier: bool
-    """True if the text was changed or repeated elsewhere, as `original_question`."""
 
 
 class Field:
@@ -97,7 +63,7 @@ class Field:
     @cached_property
     def words(self) -> float:
         """Mean number of words; four characters of a script without spaces count as two words."""
-        return sum(len(text.split()) + len(_ASIAN.findall(text)) / 2 for text in self.present) / len(self.present)
+        return sum(len(text.split()) + len(ASIAN.findall(text)) / 2 for text in self.present) / len(self.present)
 
     @cached_property
     def distinct(self) -> float:
@@ -140,36 +106,6 @@ class Field:
         return bool(pairs) and _share(pairs, lambda pair: pair[0].strip() in pair[1]) >= _MOST
 
 
-def read_name(path: str) -> NameRole | None:
-    """Return the meaning of a field by the last word of its path that has one."""
-    steps = [step for step in path.split(".") if not step.lstrip("-").isdecimal()]
-    for step in reversed(steps[-2:]):
-        name = plain_key(step)
-        parts = _split(step)
-        is_earlier = not _EARLIER.isdisjoint(parts[:-1])
-        if name in _WHOLE:
-            return NameRole(_WHOLE[name], is_earlier)
-        found = [role for part in parts if (role := _meaning(part))]
-        found += [] if found or step.isascii() else [_MEANINGS[word] for word in _UNSPACED if word in step]
-        marked = [role for role in found if role in ("worse", "system", "options")]
-        decided = marked or [role for part in parts if part not in _PLAIN and (role := _meaning(part))]
-        if decided or (found and (len(steps) == 1 or not step.isascii())):
-            role = (decided or found)[-1]
-            nouns = [part for part in parts if part not in _PLAIN]
-            nouns_known = not nouns or not step.isascii() or _meaning(nouns[-1])
-            if role == "context" and not nouns_known:  # `document_style`
-                return None
-            return NameRole(f"maybe_{role}" if role in ("request", "answer") and not nouns_known else role, is_earlier)
-        if not _PLAIN.issuperset(parts):  # the key around it says nothing about one of several values in it
-            return None
-    return None
-
-
-def _meaning(part: str) -> str | None:
-    """Return the role of a part of a name, in the singular or the plural."""
-    return _MEANINGS.get(part) or (_MEANINGS.get(part[:-1]) if part.endswith("s") else None)
-
-
 def find_fields(records: Sequence[dict]) -> list[Field]:
     """Return the texts and numbers that at least half of the records have, in order of first appearance.
 
@@ -202,7 +138,7 @@ def measure_association(first: Field, second: Field) -> float:
 
 
 def _content(text: str) -> set[str]:
-    return {word[:6] for word in _WORD.findall(text.lower())} | set(_ASIAN.findall(text))
+    return {word[:6] for word in _WORD.findall(text.lower())} | set(ASIAN.findall(text))
 
 
 def _overlap(first: set[str], second: set[str]) -> float:
@@ -236,16 +172,11 @@ def _leaves(value: object, path: str, depth: int = MAX_DEPTH) -> Iterator[tuple[
 def _is_judged(answers: list) -> bool:
     """Return whether answers have numbers or truth values beside them, so that the first may not be the best."""
     return any(
-        isinstance(value, bool | int | float) and _PLACES.isdisjoint(_split(key))
+        isinstance(value, bool | int | float) and _PLACES.isdisjoint(split_name(key))
         for one in answers
         if isinstance(one, dict)
         for key, value in one.items()
     )
-
-
-def _split(name: object) -> list[str]:
-    """Return the words of a name in lower case."""
-    return [part.lower() for part in _PARTS.findall(str(name))]
 
 
 def _is_step(key: object) -> bool:
@@ -259,12 +190,12 @@ def _share(values: Iterable, holds) -> float:
 
 
 def _is_running(text: str) -> bool:
-    return len(text.split()) > 1 or len(_ASIAN.findall(text)) > 2
+    return len(text.split()) > 1 or len(ASIAN.findall(text)) > 2
 
 
 def _is_request(text: str) -> bool:
     first = _WORD.search(text[:100]) or re.search(r"[^\W\d_]+", text[:100])
-    return bool(_QUESTION.search(text)) or bool(first and first[0].lower() in _BEGINS)
+    return bool(_QUESTION.search(text)) or bool(first and first[0].lower() in BEGINS)
 
 
 class Unread(NamedTuple):

@@ -13,8 +13,8 @@ from infinity_assets.reading.containers import read_blocks
 from infinity_assets.reading.fields import Field, find_fields, find_unread, unread_paths
 from infinity_assets.reading.layouts import Parsed, Rejected, parse, parse_named
 from infinity_assets.reading.layouts.facts import TRUTHS
-from infinity_assets.reading.layouts.values import plain_key
 from infinity_assets.reading.mapping import FieldMapping, paths_of
+from infinity_assets.reading.names import plain_key
 from infinity_assets.reading.sources import Source
 from infinity_assets.reading.suggest import MIN_FIT, Mapping, Suggestion, is_plausible, matters, rank_exchanges, suggest
 from infinity_assets.rows.grammar import Message

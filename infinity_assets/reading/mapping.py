@@ -7,8 +7,8 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.reading.layouts.chats import TURN_LISTS
 from infinity_assets.reading.layouts.facts import JUDGEMENTS, LABELS, MEDIA, REASONING, TRUTHS, VOTES
 from infinity_assets.reading.layouts.tools import DEFINITIONS
-from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, REQUESTS, SYSTEMS, as_json, plain_key
-from infinity_assets.reading.names import NAMES
+from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, REQUESTS, SYSTEMS, as_json
+from infinity_assets.reading.names import NAMES, plain_key
 
 MISSING = object()
 

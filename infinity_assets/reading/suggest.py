@@ -9,11 +9,12 @@ import yaml
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading import transcripts
-from infinity_assets.reading.fields import Field, find_fields, find_unread, measure_association, read_name
+from infinity_assets.reading.fields import Field, find_fields, find_unread, measure_association
 from infinity_assets.reading.layouts import Parsed, parse
 from infinity_assets.reading.layouts.turns import is_turn, turns_of
 from infinity_assets.reading.layouts.values import list_of, load_json
 from infinity_assets.reading.mapping import FieldMapping, paths_of
+from infinity_assets.reading.names import read_name
 from infinity_assets.rows.grammar import ROLES, Message
 
 TEMPLATE = """\

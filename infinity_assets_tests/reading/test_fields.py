@@ -2,7 +2,8 @@
 
 import pytest
 
-from infinity_assets.reading.fields import Unread, find_fields, find_unread, read_name
+from infinity_assets.reading.fields import Unread, find_fields, find_unread
+from infinity_assets.reading.names import read_name
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from infinity_assets.reading.containers import base
 from infinity_assets.reading.containers.base import Block, Record, as_json
 from infinity_assets.reading.layouts.chats import rank_of
 from infinity_assets.reading.layouts.facts import JUDGEMENTS, LABELS, MEDIA, TRUTHS
-from infinity_assets.reading.layouts.values import SYSTEMS, is_missing, plain_key
+from infinity_assets.reading.layouts.values import SYSTEMS, is_missing
+from infinity_assets.reading.names import plain_key
 
 GROUPS = (
     "conversation_id", "conv_id", "dialogue_id", "dialog_id", "chat_id", "session_id", "thread_id", "conversationid",

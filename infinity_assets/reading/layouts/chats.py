@@ -5,7 +5,8 @@ import re
 from infinity_assets.reading.layouts import tools
 from infinity_assets.reading.layouts.layout import Draft, layout
 from infinity_assets.reading.layouts.turns import NUMBERED, add_system, pair_of, record_turns, turns_of
-from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, list_of, plain_key, text_of
+from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, list_of, text_of
+from infinity_assets.reading.names import plain_key
 from infinity_assets.rows.grammar import ROLES
 
 TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread", "contents")

@@ -15,9 +15,8 @@ from infinity_assets.reading.layouts.values import (
     SYSTEMS,
     Turn,
     load_json,
-    plain_key,
 )
-from infinity_assets.reading.names import NAMES
+from infinity_assets.reading.names import NAMES, plain_key
 from infinity_assets.reading.shapes import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind

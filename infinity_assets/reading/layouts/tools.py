@@ -8,7 +8,8 @@ checked against the definitions. This conversion does not count as a repair.
 
 import re
 
-from infinity_assets.reading.layouts.values import as_json, first_of, load_json, plain_key, text_of
+from infinity_assets.reading.layouts.values import as_json, first_of, load_json, text_of
+from infinity_assets.reading.names import plain_key
 from infinity_assets.rows.grammar import ROLES, Masked
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))

@@ -14,10 +14,9 @@ from infinity_assets.reading.layouts.values import (
     join_texts,
     list_of,
     load_json,
-    plain_key,
     text_of,
 )
-from infinity_assets.reading.names import NAMES
+from infinity_assets.reading.names import NAMES, plain_key
 from infinity_assets.rows.grammar import ROLES, Masked
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")

@@ -5,7 +5,6 @@ import json
 import re
 import warnings
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import TypeGuard, TypeVar
 
 import orjson
@@ -190,9 +189,3 @@ def _drop_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {key: _drop_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_drop_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-@lru_cache(4096, typed=True)
-def plain_key(key: object) -> str:
-    """Return a key in the form that layouts use: lower case, words joined by `_`."""
-    return str(key).strip().lower().replace(" ", "_").replace("-", "_")

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from infinity_assets.reading.layouts.layout import Draft, layout, read_inner
 from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
-from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, plain_key, text_of
+from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, text_of
+from infinity_assets.reading.names import plain_key
 from infinity_assets.reading.transcripts import template_turns_of
 from infinity_assets.rows.grammar import ROLES, Rejected
 
