@@ -50,15 +50,30 @@ def _list_records(value: object) -> list[object]:
     if lists and _is_whole({key: inner for key, inner in value.items() if key not in holding}):
         return [value]
     if len(lists) == 1 and not any(_has_any(value.get(key), dict) for key in SPLITS if value.get(key) is not lists[0]):
-        return _inherit(value, lists[0])
+        return [*_inherit(value, lists[0]), *_other_records(value, holding)]
     if len(lists) > 1:
-        return [value]
+        listed = [record for records in lists for record in records]
+        return [*_inherit(value, listed), *_other_records(value, holding)] if all(map(recognizes, listed)) else [value]
+    nested = [part for key in RECORD_KEYS if isinstance(part := value.get(key), dict) and _is_split(part)]
+    if len(nested) == 1:
+        return _inherit(value, _list_records(nested[0]))
     if _is_by_id(value):
         return list(value.values())
     if recognizes(value):
         return [value]
     result: list[object] = _split_records(value) or _find_only_list(value) or [*_table_rows(value)]
     return result or [value]
+
+
+def _is_split(part: dict) -> bool:
+    """Return whether an object holds the splits of a dataset."""
+    return any(plain_key(key) in SPLITS and _has_any(records, dict) for key, records in part.items())
+
+
+def _other_records(document: dict, holding: list[str]) -> list[object]:
+    """Return the objects in lists under other keys than those of the records: records too, or to be named as unread."""
+    others = (part for key, part in document.items() if key not in holding and plain_key(key) not in SHARED)
+    return [item for part in others if _has_any(part, dict) and not _are_turns(part) for item in part]
 
 
 def _is_whole(record: dict) -> bool:
@@ -73,9 +88,12 @@ def _split_records(document: dict) -> list[object]:
     ]
     others = [part for key, part in document.items() if plain_key(key) not in SPLITS and _has_any(part, dict)]
     if parts and others:
-        return []
-    if not parts and all(_has_any(part, dict | list) for part in document.values()):
-        parts = list(document.values())
+        if not all(isinstance(item, dict) and recognizes(item) for part in others for item in part):
+            return []
+        parts += others
+    lists = [part for part in document.values() if part not in ({}, [], None, "")]
+    if not parts and lists and all(_has_any(part, dict | list) for part in lists):
+        parts = lists
         if all(isinstance(part, list) and _are_turns(part) for part in parts):
             return list(parts) if len(parts) > 1 else []
     return [record for part in parts for record in _list_records(part)]

@@ -20,9 +20,9 @@ FROM_CP1251 = "decoded_cp1251"
 FROM_KOI8_R = "decoded_koi8_r"
 
 UNKNOWN_ENCODING = "unknown_encoding"
-"""Error code (not a repair) of a text if more than a third of it fits no encoding."""
+"""Error code (not a repair) of a text if more than a third of it, or whole words, fit no encoding."""
 
-UNKNOWN_MESSAGE = "more than a third of it fits no known encoding"
+UNKNOWN_MESSAGE = "more than a third of it, or whole words, fit no known encoding"
 
 SHORT = 8
 """Number of Chinese characters below which a text can count as Chinese without frequent characters."""
@@ -39,6 +39,11 @@ _FREQUENT = {
 _LETTER = "A-Za-zÀ-ÖØ-öø-ÿŒœŠšŽžŸƒ"
 _FOREIGN_WORD = re.compile(r"(?<![A-Za-z])[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{2,}(?![A-Za-z])|[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{4,}")
 """Matches words of only accented letters and signs, which Western text does not contain."""
+_SIGN_IN_WORD = re.compile("[a-z][¡£¥±²³µ¶¹»¼½¾¿][a-z]")
+"""Matches a sign inside a word, as where Polish in Windows-1250 is read as Windows-1252."""
+_LOST_WORD = re.compile(rf"(?<!\w){_REPLACED}{{2,}}(?!\w)|{_REPLACED}[a-z]|[a-z]{_REPLACED}")
+"""Matches a word of which no character fits an encoding, or one that lacks a letter."""
+_CASE_CHANGES = re.compile("[а-яё][А-ЯЁ]")
 _WESTERN = re.compile(f"[{_LETTER}]")
 _ODD = re.compile("[\x80-\x9f¤¦¬¯¸\ue000-\uf8ff]")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -86,7 +91,7 @@ def decode(data: bytes) -> tuple[str, str | None]:
         return guess, repair
     if chinese is not None and _is_short_chinese(chinese):
         return chinese, FROM_GB18030
-    return text, UNKNOWN_ENCODING if 3 * replaced > len(text) else INVALID_UTF8
+    return text, UNKNOWN_ENCODING if 3 * replaced > len(text) or len(_LOST_WORD.findall(text)) > 1 else INVALID_UTF8
 
 
 def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
@@ -126,6 +131,7 @@ def _is_western(text: str) -> bool:
         3 * foreign <= (2 if len(letters) < 12 else 1) * len(letters)
         and not _ODD.search(text)
         and not _FOREIGN_WORD.search(text)
+        and not _SIGN_IN_WORD.search(text)
     )
 
 
@@ -151,7 +157,7 @@ def _score_russian(text: str | None) -> float:
     foreign = [char for char in text or "" if not char.isascii() and char.isalpha()]
     odd = sum("\u2500" <= char <= "\u25ff" for char in text or "")
     russian = [char for char in foreign if _RUSSIAN.match(char)]
-    if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
+    if _CASE_CHANGES.search(text or "") or not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
         return 0
     # Reading CP1251 as KOI8-R, or the reverse, swaps upper and lower case, so upper case counts less.
     return sum(

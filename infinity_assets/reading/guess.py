@@ -5,7 +5,7 @@ It is sure if two readings that share no evidence agree on the request and the a
 and one of their values. In doubt there is no sure guess: a wrong row is worse than a missing one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from infinity_assets.reading.layouts import Parsed, Rejected, parse, parse_named
 from infinity_assets.reading.layouts.facts import TRUTHS
 from infinity_assets.reading.mapping import FieldMapping, paths_of
 from infinity_assets.reading.names import plain_key
+from infinity_assets.reading.numbering import count_from_zero
 from infinity_assets.reading.sources import Source
 from infinity_assets.reading.suggest import MIN_FIT, Mapping, Suggestion, is_plausible, matters, rank_exchanges, suggest
 from infinity_assets.rows.grammar import Message
@@ -185,16 +186,21 @@ def is_unknown(outcomes: Sequence[Parsed | Rejected]) -> bool:
     return isinstance(outcomes[0], Rejected) and outcomes[0].reason == UNKNOWN_LAYOUT
 
 
-def make_reader(mapping: FieldMapping, layout: str | None, guess: Guess | None) -> ReadNamed:
+def make_reader(
+    mapping: FieldMapping, layout: str | None, guess: Guess | None, from_one: Set[str] = frozenset()
+) -> ReadNamed:
     """Return a function that reads a record as `parse_named` does, and by the guess if no layout reads it.
 
     Args:
         mapping: Applied before `layout` is tried.
         layout: Name of the only layout to try. Default: all layouts.
+        from_one: Keys whose numbers of right options count from 1 (`find_numbers_from_one`).
     """
     guessed = GuessReader(guess) if guess else None
 
     def read(record: object) -> tuple[str | None, list[Parsed | Rejected]]:
+        if from_one:
+            record = count_from_zero(record, from_one)
         name, outcomes = parse_named(mapping(record), layout)
         if name is None and guessed and is_unknown(outcomes) and (rows := guessed.read(record)):
             return NAME, [*rows]

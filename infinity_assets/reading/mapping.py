@@ -7,7 +7,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.reading.layouts.chats import TURN_LISTS
 from infinity_assets.reading.layouts.facts import JUDGEMENTS, LABELS, MEDIA, REASONING, TRUTHS, VOTES
 from infinity_assets.reading.layouts.tools import DEFINITIONS
-from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, REQUESTS, SYSTEMS, as_json
+from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, REQUESTS, SYSTEMS, as_json, is_missing
 from infinity_assets.reading.names import NAMES, plain_key
 
 MISSING = object()
@@ -19,12 +19,20 @@ _ASKED = frozenset(REQUESTS) - _BESIDE_REQUEST
 _SLOTS = (TURNS, _REPLIES, _ASKED)
 """Keys of which a layout reads only one: if one of them is mapped, it replaces the others."""
 
+FIELD_NAMES = (
+    *TURNS, *ANSWERS, *REQUESTS, *CONTEXTS, *SYSTEMS, *DEFINITIONS, *LABELS, *NAMES["chosen"], *NAMES["rejected"],
+    *NAMES["options"], *NAMES["right_option"], *NAMES["context_lists"], "text", "history", "title", "summary", "source",
+    "code", "content", "body", "premise", "hypothesis",
+)  # fmt: skip
+"""The usual names of `fields`."""
+
 _BESIDE_TURNS = frozenset(
     (*LABELS, *REASONING, *TRUTHS, *JUDGEMENTS, *VOTES, *MEDIA, *SYSTEMS, *DEFINITIONS, *NAMES["rejected"])
 )
 """Keys that have a meaning beside a whole conversation: facts, system prompts and tools."""
 
 _BESIDE_EXCHANGE = _BESIDE_TURNS | {*CONTEXTS, "input", "history"}
+_OPTIONS = frozenset((*NAMES["options"], *NAMES["wrong_options"]))
 """Keys that have a meaning beside a request and its answer."""
 
 
@@ -37,6 +45,8 @@ class FieldMapping:
         names = set(map(plain_key, fields))
         self._replaced = frozenset(key for slot in _SLOTS if not slot.isdisjoint(names) for key in slot)
         self._beside = _find_beside(names)
+        self.unfound = dict(fields)
+        """The fields whose path was in no record so far."""
         self._keep = [(path, _path_reader(path, path)) for path in keep]
         self.keeps = bool(self._keep)
 
@@ -49,6 +59,9 @@ class FieldMapping:
         if not self._fields:
             return record
         mapped = {name: value for name, read in self._fields if (value := read(record)) is not MISSING}
+        if self.unfound:
+            for name in mapped:
+                self.unfound.pop(name, None)
         if not isinstance(record, dict):
             return mapped
         overlaid = {key: value for key, value in record.items() if self._leaves(key)} | mapped
@@ -83,7 +96,9 @@ def _find_beside(names: Set[str]) -> Set[str] | None:
     if "text" in names or not names.isdisjoint(TURNS):
         return _BESIDE_TURNS
     is_whole = not names.isdisjoint(_ASKED | {"instruction"}) and not names.isdisjoint(_REPLIES)
-    return _BESIDE_EXCHANGE if is_whole else None
+    if not is_whole:
+        return None
+    return _BESIDE_EXCHANGE | _OPTIONS if "question" in names else _BESIDE_EXCHANGE
 
 
 def _field_reader(name: str, spec: str) -> Callable[[object], object]:
@@ -108,7 +123,7 @@ def _field_reader(name: str, spec: str) -> Callable[[object], object]:
             text += literal
             if read:
                 value = read(record)
-                if value is MISSING or value is None:
+                if value is MISSING or is_missing(value):
                     return MISSING
                 text += value if isinstance(value, str) else as_json(value) or ""
         return text

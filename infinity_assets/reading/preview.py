@@ -21,6 +21,7 @@ from infinity_assets.reading.containers.base import BLOCK
 from infinity_assets.reading.guess import UNKNOWN_LAYOUT, Guess, make_reader
 from infinity_assets.reading.layouts import Parsed, layout_of
 from infinity_assets.reading.mapping import FieldMapping
+from infinity_assets.reading.numbering import find_numbers_from_one
 from infinity_assets.reading.reader import EVIDENCE_CHARS, Complete
 from infinity_assets.reading.shapes import shape
 from infinity_assets.reading.sources import File, Source
@@ -150,6 +151,8 @@ class Preview:
     """The guess for records of unknown layout."""
     guess_applied: bool = False
     """True if a run reads such records by the guess, and the preview has done so."""
+    unfound: dict[str, str] = field(default_factory=dict)
+    """The settings `fields` whose path is in no record: path by name."""
 
     @property
     def records(self) -> int:
@@ -221,6 +224,7 @@ def preview(
         unread=find_unread(combine(seen.account.table(source.name).lazy())).collect().to_dicts(),
         guess=guess,
         guess_applied=apply_guess and guess is not None,
+        unfound=mapping.unfound if seen.files else {},
     )
 
 
@@ -346,7 +350,7 @@ class _Collector:
         self._source = source
         self._batches = Batches(source)
         self._mapping = mapping
-        self._read = make_reader(mapping, source.layout, guess)
+        self._read = make_reader(mapping, source.layout, guess, find_numbers_from_one(source))
         self._limits = limits
         self._wanted = rows
         self._members = members

@@ -29,6 +29,7 @@ from infinity_assets.reading.containers import Block, Record, as_json, read_bloc
 from infinity_assets.reading.containers.base import BLOCK
 from infinity_assets.reading.guess import Guess, ReadNamed, make_reader
 from infinity_assets.reading.mapping import FieldMapping
+from infinity_assets.reading.numbering import find_numbers_from_one
 from infinity_assets.reading.sources import Source
 from infinity_assets.reading.unread import PARTS, Account, combine
 from infinity_assets.rows import schema
@@ -98,7 +99,9 @@ def read_source(
         InfinityError: A parsing process was killed.
     """
     results = _read_units(
-        workers, _Plan(source, scratch, complete, guess), _units(source, progress or (lambda done, total: None))
+        workers,
+        _Plan(source, scratch, complete, guess, find_numbers_from_one(source)),
+        _units(source, progress or (lambda done, total: None)),
     )
     records = sum(results)
     tables = {}
@@ -135,6 +138,8 @@ class _Plan(NamedTuple):
     scratch: Path
     complete: Complete | None
     guess: Guess | None
+    from_one: frozenset[str]
+    """Keys whose numbers of right options count from 1."""
 
 
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
@@ -235,7 +240,7 @@ class _Tables:
 def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
     """Read the blocks of a unit, write its tables and return the number of records."""
     mapping = FieldMapping(plan.source.fields, plan.source.keep)
-    read = make_reader(mapping, plan.source.layout, plan.guess)
+    read = make_reader(mapping, plan.source.layout, plan.guess, plan.from_one)
     tables = _Tables(Account(lambda record: read(record)[1], number))
     with _without_collector():
         for block in unit:

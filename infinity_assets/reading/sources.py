@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from fnmatch import fnmatchcase, translate
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -20,8 +21,8 @@ from infinity_assets.atomic import write_text
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import CONTAINERS, load_yaml
 from infinity_assets.reading.layouts import LAYOUTS
-from infinity_assets.reading.mapping import FieldMapping
-from infinity_assets.reading.names import NAMES
+from infinity_assets.reading.mapping import FIELD_NAMES, FieldMapping
+from infinity_assets.reading.names import NAMES, plain_key
 from infinity_assets.reading.streams import ARCHIVES, MEMBER, is_archive, plain_suffix
 from infinity_assets.rows.domains import Domain
 
@@ -80,6 +81,10 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _check_mapping(self) -> "Source":
         FieldMapping(self.fields, self.keep)  # raises `InfinityError` for an invalid path
+        for name in self.fields:
+            alike = get_close_matches(plain_key(name), FIELD_NAMES, 1, 0.8) if name.isalpha() else ()
+            if alike and alike[0] != plain_key(name):
+                raise InfinityError(f"`fields.{name}`: no layout has such a key; did you mean `{alike[0]}`?")
         return self
 
     @field_validator("layout")

@@ -268,6 +268,11 @@ def _candidates(records: list[dict]) -> Iterator[Mapping]:
     if pairs or len(running) != 1:
         return
     only = running[0]
+    others = [one for one in fields if one is not only and one.name is None and not one.is_text and one.distinct > 0.5]
+    if others and only.questions >= 0.5:  # numbers that may be the answers, as in MGSM
+        if len(others) == 1:
+            yield Mapping("alpaca", {"instruction": only.path, "output": others[0].path})
+        return
     if _has_role(only, "request") or only.asks >= 0.5:
         yield Mapping("alpaca", {"instruction": only.path})
     elif (only.length >= MIN_BODY or len(records[0]) == 1) and not any(

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from infinity_assets.reading.names import NAMES
-from infinity_assets.rows.grammar import ROLES
+from infinity_assets.rows.grammar import ROLES, TRANSLATED
 
 Turn = tuple[str, str]
 """Role and text."""
@@ -26,6 +26,8 @@ class Family(NamedTuple):
     """Matches any mark. Its first group is the speaker; a second one is the channel of harmony, OpenAI's template."""
     greets: bool = False
     """True if the assistant may speak first."""
+    is_titled: bool = False
+    """True if a heading may precede the first mark."""
 
 
 def _words(users: str, assistants: str, greets: bool = False) -> Family:
@@ -50,6 +52,9 @@ _NAMES = "Instruction|Input|Response|Human|Assistant|User|System|Question|Answer
 _HASH = rf"#{{2,3}}[ ]?({_NAMES})[ ]?[:：]"
 _BAR = r"<\|(system|user|assistant|human|prompter|bot|moss)\|>:?"
 
+_TAG = r"[<\[](human|user|bot|assistant|ai|system)[>\]]:?"
+_BOLD = r"\*\*(User|Human|You|Assistant|AI|Bot|ChatGPT|Claude|System)(?:\*\*[ ]?[:：]|[:：][ ]?\*\*)"
+
 FAMILIES = (
     Family(re.compile(r"\s*<\|im_start\|>"), re.compile(r"<\|im_start\|>\s*(\w+)[ \t]*\n?")),
     Family(re.compile(r"\s*(?:<bos>)?<start_of_turn>"), re.compile(r"<start_of_turn>(\w+)[ \t]*\n?")),
@@ -73,6 +78,18 @@ FAMILIES = (
         re.compile(r"\s*(?:<\|begin_of_text\|>)?<\|start_header_id\|>"),
         re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>"),
     ),
+    Family(re.compile(r"\s*<extra_id_[01]>"), re.compile(r"<extra_id_[01]>(System|User|Assistant)[ \t]*\n")),
+    Family(re.compile(r"\s*GPT4 (?:Correct )?User:"), re.compile(r"GPT4 (?:Correct )?(User|Assistant):[ ]?")),
+    Family(
+        re.compile(r"\s*\[\|(?:Human|User|AI|System)\|\]"), re.compile(r"\[\|(Human|User|AI|Assistant|System)\|\][ ]?")
+    ),
+    Family(re.compile(rf"\s*{_TAG}", re.IGNORECASE), re.compile(rf"^[ \t]*{_TAG}[ \t]*", re.IGNORECASE | re.MULTILINE)),
+    Family(
+        re.compile(rf"\s*(?:#+[^\n]*\n\s*)?{_BOLD}", re.IGNORECASE),
+        re.compile(rf"^[ \t]*{_BOLD}[ \t]*", re.IGNORECASE | re.MULTILINE),
+        is_titled=True,
+    ),
+    Family(re.compile(r"\s*You said:\s*\n"), re.compile(r"^(You|ChatGPT) said:[ \t]*$", re.MULTILINE)),
     Family(re.compile(rf"\s*{_BAR}", re.IGNORECASE), re.compile(_BAR, re.IGNORECASE)),
     Family(re.compile(rf"\s*{_HASH}|{PREAMBLE}", re.IGNORECASE), re.compile(_HASH, re.IGNORECASE)),
     Family(
@@ -82,14 +99,15 @@ FAMILIES = (
     _words("Q|question", "A|answer"),
     _words("instruction|prompt", "response|output|completion|answer"),
     _words(
-        "customer|client|patient|student|caller|guest|visitor|seeker",
-        "agent|counselor|counsellor|therapist|doctor|teacher|tutor|support|operator|advisor|adviser|receptionist|waiter",
+        "customer|client|patient|caller|guest|visitor|seeker",
+        "agent|counselor|counsellor|therapist|doctor|support|operator|advisor|adviser|receptionist|waiter",
         greets=True,
     ),
+    _words("|".join(TRANSLATED["user"]), "|".join((*TRANSLATED["assistant"], "assistant"))),
     _words("问|问题", "答|回答|答案"),
     _words(
-        "用户|人类|患者|病人|学生|客户|顾客|来访者|求助者|买家|乘客|家长",
-        "助手|医生|大夫|老师|客服|咨询师|心理咨询师|机器人|人工客服|店员|卖家|律师|专家|小助手|智能助手|服务员",
+        "用户|人类|患者|病人|客户|顾客|来访者|求助者|买家|乘客|家长",
+        "助手|医生|大夫|客服|咨询师|心理咨询师|机器人|人工客服|店员|卖家|律师|专家|小助手|智能助手|服务员",
         greets=True,
     ),
 )
@@ -98,7 +116,7 @@ FAMILIES = (
 _OTHER_NAMES = {
     **dict.fromkeys(
         (
-            "usr", "input", "prompt", "caller", "guest", "visitor", "指令", "输入", "问题", "人类", "学生", "客户",
+            "usr", "you", "input", "prompt", "caller", "guest", "visitor", "指令", "输入", "问题", "人类", "客户",
             "来访者", "病人", "顾客", "求助者", "买家", "乘客", "家长",
         ),
         "user",
@@ -106,7 +124,7 @@ _OTHER_NAMES = {
     **dict.fromkeys(
         (
             "ai assistant", "output", "completion", "support", "operator", "advisor", "adviser", "receptionist",
-            "waiter", "输出", "回答", "答案", "老师", "客服", "咨询师", "机器人", "大夫", "心理咨询师", "人工客服",
+            "waiter", "输出", "回答", "答案", "客服", "咨询师", "机器人", "大夫", "心理咨询师", "人工客服",
             "店员", "卖家", "律师", "专家", "小助手", "智能助手", "服务员",
         ),
         "assistant",
@@ -125,7 +143,7 @@ _FIELDS = frozenset((*NAMES["languages"], *NAMES["fields"]))
 """Words that stand before a colon and are no speakers."""
 
 _ENDS = re.compile(
-    r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>|"
+    r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|end_of_turn\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>|"
     r"<end_of_turn>|<eos>|<\|return\|>|<\|call\|>|<｜end▁of▁sentence｜>|<\|END_OF_TURN_TOKEN\|>|<\|eot\|>))+\s*$"
 )
 _TEMPLATE = re.compile(
@@ -153,9 +171,9 @@ def turns_of(text: str) -> list[Turn] | None:
     return _parse_speakers(text)
 
 
-def template_turns_of(text: str) -> list[Turn] | None:
-    """Return the turns of a transcript whose marks never occur in prose, or `None` for any other text."""
-    return turns_of(text) if _TEMPLATE.match(text) else None
+def is_template(text: str) -> bool:
+    """Return whether a text begins with a mark of a chat template, which never occurs in prose."""
+    return _TEMPLATE.match(text) is not None
 
 
 def turns_before_answer(text: str) -> list[Turn] | None:
@@ -197,7 +215,7 @@ def _parse_marks(text: str, family: Family) -> list[Turn] | None:
     if not marks:
         return None
     turns: list[Turn] = []
-    if preamble := _BEGINS.sub("", text[: marks[0].start()]).strip():
+    if not family.is_titled and (preamble := _BEGINS.sub("", text[: marks[0].start()]).strip()):
         turns.append(("system", preamble))
     for mark, after in zip(marks, [*marks[1:], None], strict=True):
         name = mark[1].lower()

@@ -283,10 +283,15 @@ class _Reached:
             self._all = [*self.texts, *annotations]
         if _is_in(self._all, text):
             return len(text)
+        # A transcript holds all turns, and marks of speakers that are left out.
+        if sum(map(len, self.texts)) + _SHORT * len(self.texts) >= len(text) and all(
+            map(text.__contains__, self.texts)
+        ):
+            return len(text)
         parts = [
             len(part) for part in self._all if (len(part) >= _SHORT or 2 * len(part) >= len(text)) and part in text
         ]
-        if parts:  # the text holds turns, and marks of speakers that are left out
+        if parts:
             found = sum(parts)
             return len(text) if found + _SHORT * len(parts) >= len(text) else found
         if _is_in(self._all, json.dumps(text, ensure_ascii=False)[1:-1]):  # definitions of tools are written as JSON

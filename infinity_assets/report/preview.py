@@ -43,6 +43,8 @@ def show(preview: Preview, console: Console) -> None:
     _say(console, _counted(preview))
     for archive in preview.more_in:
         _say(console, f"Only the first files in {archive} were read (--all for all).")
+    for name, path in preview.unfound.items():
+        _say(console, f"`{name}: {path}` has no effect: no record read has that path.", style="bold red")
     _left_out(preview.left_out, console)
     if preview.guess:
         _guess(preview.guess, preview.guess_applied, console)

@@ -25,7 +25,12 @@ class Masked(str):
 
 _WORDS = load_words(Path(__file__).with_name("grammar.yaml"))
 
-ROLES: dict[str, str] = {name: role for role, names in _WORDS["roles"].items() for name in names}
+TRANSLATED: dict[str, list[str]] = _WORDS["translated"]
+"""The names of user and assistant in other languages than English and Chinese, in lower case, by role."""
+
+ROLES: dict[str, str] = {
+    name: role for roles in (_WORDS["roles"], TRANSLATED) for role, names in roles.items() for name in names
+}
 """The role (system, user or assistant) by its name in datasets, in lower case."""
 
 DEBRIS: tuple[str, ...] = tuple(_WORDS["debris"])
@@ -34,6 +39,7 @@ DEBRIS: tuple[str, ...] = tuple(_WORDS["debris"])
 _MEDIA = re.compile(
     r"^\s*(?:<(?:image|video|audio)>\s*)+(?!tags?\b|elements?\b|attributes?\b|is\b|and\b|or\b|vs\b|in\b|\S*</)"
     r"|\n\s*<(?:image|video|audio)>\s*$|<\|(?:image|video|audio|vision)\w*\|>|<(?:Image|Img)Here>|<image_placeholder>"
+    r"|<image[ _]?\d+>|<img>[^<\n]+</img>|!\[[^\]\n]*\]\(data:image/|^\s*\[(?:IMG|IMAGE)\]"
 )
 """Matches the place of an image, a sound or a video in a request. A question about the HTML tag has none."""
 
@@ -129,7 +135,7 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             for mark in DEBRIS:
                 if mark in content:
                     return Rejected("template_debris", mark)
-        if message["role"] == "user" and "<" in content and (place := _MEDIA.search(content)):
+        if message["role"] == "user" and ("<" in content or "[" in content) and (place := _MEDIA.search(content)):
             return Rejected("non_text_content", place[0].strip())
     masked = [index for index, message in enumerate(messages) if type(message["content"]) is Masked] if masks else []
     for index in masked:

@@ -32,6 +32,11 @@ DOCUMENTS = {
     ),
     "a description is no instruction of whole records": ({"description": "d", "examples": [A]}, [A]),
     "a system prompt for all": ({"system": "s", "data": [A]}, [{"system": "s", **A}]),
+    "lists under other keys": ({"data": [A], "more": [A], "errata": [{"page": 3}]}, [A, A, {"page": 3}]),
+    "two lists of records": ({"examples": [A], "items": [A]}, [A, A]),
+    "a split beside another list": ({"train": [A], "dev": [A], "extra": [A]}, [A, A, A]),
+    "splits one level deeper": ({"data": {"train": [A], "dev": [A]}}, [A, A]),
+    "lists beside an empty object": ({"math": [A], "art": [A], "meta": {}}, [A, A]),
     "SQuAD": (
         {"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": [QA, QA]}]}], "version": 1},
         [{"title": "t", "context": "c", **QA}] * 2,

@@ -58,6 +58,23 @@ def test_each_encoding_is_recognized(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == (text, f"decoded_{NAMES.get(encoding, encoding)}")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1250", "Polska leży w środkowej Europie, między Bałtykiem a Karpatami"),
+        ("cp1253", "Το νερό είναι"),
+        ("cp1255", '{"question": "מה זה סכר?", "answer": "קיר נגד מים"}'),
+    ],
+)
+def test_text_of_another_encoding_is_not_read_as_the_nearest_one(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding))[1] == "unknown_encoding"
+
+
+@pytest.mark.parametrize("text", ["Größe 5µm, 20 m² im Süden", "¿Cómo está el niño? ¡Bien!"])
+def test_signs_between_words_are_western(text: str) -> None:
+    assert decode(text.encode("cp1252")) == (text, "decoded_windows_1252")
+
+
 def test_bytes_that_are_hardly_text_have_no_encoding() -> None:
     assert decode(b"\x81\xff\xfe\x81 \xff a")[1] == "unknown_encoding"
 

@@ -8,6 +8,7 @@ from infinity_assets_tests.reading.layout_corpus import CorpusLayout, load_layou
 
 NOT_READ: set[str] = {
     "BigCodeBench",
+    "MGSM",
     "NarrativeQA, Parquet",
     "StoryCloze",
     "names without a hint, questions and their answers",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.reading.documents import items_of
 from infinity_assets.reading.layouts import LAYOUTS, Parsed, layout_of, parse
+from infinity_assets.reading.mapping import FieldMapping
 from infinity_assets.rows.grammar import Rejected, find_grammar_faults
 from infinity_assets.rows.schema import MESSAGES, Kind
 
@@ -605,3 +606,56 @@ def test_arguments_that_are_no_object_stay_as_they_are(text: str) -> None:
     (parsed,) = parse(_calls_in_layouts(text)["OpenAI"])
     assert isinstance(parsed, Parsed)
     assert json.loads(parsed.messages[-1]["content"].split("\n")[1])["arguments"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("    if a:\n  b\n", "    if a:\n  b"),
+        ("\n \n  x\n y", "  x\n y"),
+        ("  one line \n", "one line"),
+        (" \n\n z", "z"),
+    ],
+)
+def test_the_first_of_several_lines_keeps_its_indentation(text: str, shown: str) -> None:
+    (row,) = parse({"instruction": "Indent.", "input": text, "output": "x"})
+    assert isinstance(row, Parsed)
+    assert row.messages[0]["content"] == f"Indent.\n\n{shown}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("<s>[INST] Hi there? [/INST]", " Hello. </s>"),
+        ("<|im_start|>user\nHi there?<|im_end|>\n<|im_start|>assistant\n", "Hello.<|im_end|>"),
+    ],
+)
+def test_a_prompt_and_a_completion_in_a_template_are_turns(prompt: str, completion: str) -> None:
+    (row,) = parse({"prompt": prompt, "completion": completion})
+    assert isinstance(row, Parsed)
+    assert [message["content"] for message in row.messages] == ["Hi there?", "Hello."]
+
+
+def test_messages_of_langchains_constructors_are_turns() -> None:
+    def call(name: str, content: str) -> dict:
+        path = ["langchain", "schema", "messages", name]
+        return {"lc": 1, "type": "constructor", "id": path, "kwargs": {"content": content, "type": "human"}}
+
+    (row,) = parse({"messages": [call("HumanMessage", "Hi?"), call("AIMessage", "Yes.")]})
+    assert isinstance(row, Parsed)
+    assert [message["content"] for message in row.messages] == ["Hi?", "Yes."]
+
+
+def test_a_question_after_an_unknown_text_is_refused_until_it_is_told_how_to_read_it() -> None:
+    saga = "The mill burned in the dry summer, and the miller went to sea for three years."
+    record = {"saga": saga, "question": "Where did he go?", "answer": "To sea", "remark": saga[::-1]}
+    (outcome,) = parse(record)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "unread_context"
+    (mapped,) = parse(FieldMapping({"context": "saga"})(record))
+    (forced,) = parse(record, "question_answer")
+    assert isinstance(mapped, Parsed)
+    assert isinstance(forced, Parsed)
+    assert [mapped.messages[0]["content"], forced.messages[0]["content"]] == [
+        f"{saga}\n\nWhere did he go?", "Where did he go?",
+    ]  # fmt: skip

@@ -212,3 +212,9 @@ def test_an_invalid_mapping_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "readable"), [("{", False), ("", False), ('{"x": 1}', True), (questions(1), True)])
 def test_readable_is_true_if_a_record_could_be_parsed(tmp_path: Path, content: str, readable: bool) -> None:
     assert preview(make(tmp_path / "one", {"a.jsonl": content})).readable == readable
+
+
+def test_a_field_whose_path_is_in_no_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"ask": "q", "meta": {"reply": "a"}}\n{"ask": "q2"}\n')
+    fields = {"instruction": "ask", "output": "meta.reply", "system": "persona"}
+    assert preview(Source(name="s", path=tmp_path, fields=fields)).unfound == {"system": "persona"}

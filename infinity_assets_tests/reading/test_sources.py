@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.sources import (
     Source,
@@ -237,3 +238,9 @@ def test_names_of_sources_may_hold_commas(tmp_path: Path, names: str, only: tupl
     for name in ("a", "b", "x, y"):
         write(tmp_path / name / "a.json")
     assert Pool(sources=tmp_path, benchmarks=tmp_path).select(names).only == only
+
+
+def test_a_misspelled_field_is_an_error_that_names_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(InfinityError, match=r"`fields\.outptu`: .* did you mean `output`"):
+        Source(name="s", path=tmp_path, fields={"outptu": "reply"})
+    Source(name="s", path=tmp_path, fields={"Output": "reply", "answer_1": "reply", "Frage": "reply"})

@@ -95,3 +95,10 @@ def test_running_text_comes_first(tmp_path: Path) -> None:
     assert find_unread(account(tmp_path, *records).lazy()).collect()["path"].to_list() == [
         "more", "remark", "id", "short",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("User", "Assistant"), ("Usuario", "Asistente"), ("Ann", "Ben")])
+def test_the_marks_of_speakers_are_no_unread_text(tmp_path: Path, names: tuple[str, str]) -> None:
+    turns = ["What is a sluice in the water of a canal?", "A gate that opens and closes.", "And a dyke?", "A wall."]
+    text = "\n".join(f"{names[place % 2]}: {turn}" for place, turn in enumerate(turns))
+    assert find_unread(account(tmp_path, {"text": text}, {"text": text}).lazy()).collect().is_empty()

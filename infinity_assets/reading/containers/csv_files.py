@@ -4,7 +4,6 @@ import csv
 import re
 import sys
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import NamedTuple
 
 import orjson
@@ -23,6 +22,7 @@ UNBALANCED_QUOTE = "unbalanced_quote"
 _DELIMITERS = ",;\t|"
 
 _NO_NAME = re.compile(r"[?!？！]|[.。…]\s*$|^[\s\d.,%+-]*$")
+_FLOAT = re.compile(r"-?\d{1,15}\.0")
 """Matches cells that are not column names: questions, ends of sentences, numbers, blanks."""
 
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
@@ -102,16 +102,23 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
             yield Record(position, raw=row.raw, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
         elif cells is None or columns is None:
             yield Record(position, raw=row.raw, error=MALFORMED_ROW, message="a quote that is not closed")
-        elif len(cells) > len(columns):  # an unquoted delimiter cut a text in two
+        elif len(cells) != len(
+            columns
+        ):  # an unquoted delimiter cut a text in two, or cells are missing, maybe not the last
             yield Record(
                 position, raw=row.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns"
             )
         else:
-            values: dict[str, object] = dict(zip_longest(columns, cells))
+            values: dict[str, object] = dict(zip(columns, map(_drop_zero, cells), strict=True))
             if merge_duplicates(values, doubles):
                 repair = "+".join(filter(None, (repair, DUPLICATE_COLUMNS)))
             yield Record(position, values, row.raw, repair)
         position += 1
+
+
+def _drop_zero(cell: str) -> str:
+    """Return 48.0, which pandas writes for an integer in a column with gaps, as 48, and any other text unchanged."""
+    return cell[:-2] if cell.endswith(".0") and _FLOAT.fullmatch(cell) else cell
 
 
 def _is_name(cell: str) -> bool:

@@ -16,10 +16,11 @@ from infinity_assets.reading.layouts.chats import rank_of
 from infinity_assets.reading.layouts.facts import JUDGEMENTS, LABELS, MEDIA, TRUTHS
 from infinity_assets.reading.layouts.values import SYSTEMS, is_missing
 from infinity_assets.reading.names import plain_key
+from infinity_assets.rows.grammar import ROLES as NAMED_ROLES
 
 GROUPS = (
     "conversation_id", "conv_id", "dialogue_id", "dialog_id", "chat_id", "session_id", "thread_id", "conversationid",
-    "dialogueid", "dialogid",
+    "dialogueid", "dialogid", "conv", "session", "thread", "convid", "sessionid", "chatid",
 )  # fmt: skip
 """Keys of the id of the conversation that a message belongs to."""
 
@@ -34,6 +35,9 @@ TEXTS = ("utterance", "text", "content", "message", "value")
 
 _OF_ALL = frozenset((*SYSTEMS, *LABELS, *MEDIA, *TRUTHS, *JUDGEMENTS))
 """Keys that a conversation takes over from its messages if all have the same value."""
+
+IN_FILE = ""
+"""Key of the place of messages that have none, which are in the order of the file."""
 
 NO_ROOT = "no_first_message"
 
@@ -88,7 +92,14 @@ def _find_keys(value: object) -> _Keys | None:
     if (own := find("message_id", "id")) and (parent := find("parent_id")):
         return _Keys(own, parent, role, text, True)
     group, order = find(*GROUPS), find(*ORDERS)
-    return _Keys(group, order, role, text, False) if group and order else None
+    if (
+        group
+        and order is None
+        and plain_key(role) in ("role", "from")
+        and str(value[role]).strip().lower() in NAMED_ROLES
+    ):
+        order = IN_FILE  # the messages are in order
+    return _Keys(group, order, role, text, False) if group and order is not None else None
 
 
 def _pack(first: Block, keys: _Keys, blocks: Iterator[Block]) -> Iterator[Block]:
@@ -130,7 +141,8 @@ def _join_sequence(records: list[Record], keys: _Keys) -> Iterator[Record]:
         repairs.setdefault(group, []).extend(filter(None, [record.repair]))
     named = plain_key(keys.role) in ("role", "from")
     for group, messages in groups.items():
-        messages.sort(key=lambda message: _place(message.get(keys.order)))
+        if keys.order != IN_FILE:
+            messages.sort(key=lambda message: _place(message.get(keys.order)))
         turns = [
             {"role" if named else "speaker": message.get(keys.role), "content": message.get(keys.text)}
             for message in messages

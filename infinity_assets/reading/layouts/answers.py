@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from infinity_assets.reading.layouts import tools
+from infinity_assets.reading.layouts.choice import choose_answer
 from infinity_assets.reading.layouts.turns import turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     ASKED,
     CONTEXT_LISTS,
+    CONTEXT_PARTS,
     CONTEXTS,
     PASSAGES,
     RATIONALES,
@@ -24,6 +27,7 @@ from infinity_assets.reading.layouts.values import (
     text_of,
 )
 from infinity_assets.reading.names import NAMES
+from infinity_assets.rows.grammar import Rejected
 
 _INPUTS = frozenset((*CONTEXTS, "input", "inputs", "question", "query"))
 _CONTEXTS = frozenset(CONTEXTS)
@@ -33,6 +37,9 @@ _QUESTIONS = frozenset(ASKED)
 _ANSWERED = frozenset((*ANSWERS, *NAMES["right_option"]))
 _TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
+
+_REPLACING = ("expected", "revised", "corrected", "improved", "edited", "reference", "gold", "new", "fixed")
+"""Beginnings of the name of an answer that replaces the one under the rest of the name."""
 
 _NAMES_ONLY = re.compile(r"(?:\S*[./_\d]\S*\s*)*")
 """Matches names and numbers of documents, which are no context."""
@@ -76,7 +83,8 @@ def add_context(record: dict, *asked: object) -> str | None:
         value = _find_passage(record, asked[0])
     if value is None:
         return text_of(asked[0]) if len(asked) == 1 else join_texts(*asked)
-    return join_texts(value, *asked)
+    more = [record[name] for name in CONTEXT_PARTS[1:] if name in record]
+    return join_texts(value, *more, *asked)
 
 
 def _join_passages(value: object) -> str | None:
@@ -118,25 +126,56 @@ def _find_passage(record: dict, question: object) -> str | None:
     return text if is_about else None
 
 
-def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
+def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | Rejected | None]:
     """Return the answer under the first key that holds one, and annotations to keep.
 
-    Annotations are `other_answers` and BIG-bench's `target_scores`. An answer of tool calls, in a record that defines
+    Of several answers the right one is taken, if the record tells; `Rejected` stands in the place of the annotations if
+    it tells in a way that is not understood. Annotations are `other_answers`, `verdict` and BIG-bench's
+    `target_scores`. An answer of tool calls, in a record that defines
     the tools (xLAM), becomes tool use. Steps under their own key (a rationale) are put before the answer.
     """
     if "target_scores" in record:
         scores = record["target_scores"]
         if isinstance(scores, dict) and scores and all(isinstance(score, int | float) for score in scores.values()):
             return max(scores, key=lambda text: scores[text]), {"target_scores": scores}
-    value = first_of(record, keys)
+    key = next((key for key in keys if not is_missing(record.get(key))), None)
+    value = _find_better(record, key) if key else None
     calls = None if _TOOLS.isdisjoint(record) else load_json(value)
     if list_of(calls, dict) and all("name" in call for call in calls):
         return tools.render_turn("tool_call", calls, {})[1], None
-    texts = [value] if isinstance(value, str) else alternatives(value)
+    kept: dict[str, object] = {}
+    if isinstance(value, str):
+        texts = [value]
+    else:
+        chosen = choose_answer(record, value)
+        if isinstance(chosen, Rejected):
+            return None, chosen
+        texts = alternatives(chosen.answers)
+        if chosen.verdict:
+            kept["verdict"] = chosen.verdict
     if not texts:
         return (None, None) if texts is None else ("", None)
+    if len(texts) > 1:
+        kept["other_answers"] = texts[1:]
     answer = texts[0] if _RATIONALES.isdisjoint(record) else join_texts(first_of(record, RATIONALES), texts[0])
-    return answer, {"other_answers": texts[1:]} if len(texts) > 1 else None
+    return answer, kept or None
+
+
+def _find_better(record: dict, key: str) -> object:
+    """Return the answer under a key, or the text that replaces it, such as `expected_output` beside `output`."""
+    value = record[key]
+    names = _better_names(key)
+    if isinstance(value, str) and not names.isdisjoint(record):
+        for name in names & record.keys():
+            better = record[name]
+            if isinstance(better, str) and not is_missing(better) and better.strip() not in value:
+                return better
+    return value
+
+
+@cache
+def _better_names(key: str) -> frozenset[str]:
+    return frozenset(f"{prefix}_{key}" for prefix in _REPLACING)
 
 
 def prefer_keys(*keys: str) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 import re
 
 from infinity_assets.reading.layouts import tools
+from infinity_assets.reading.layouts.answers import extract_answer
 from infinity_assets.reading.layouts.layout import Draft, layout
 from infinity_assets.reading.layouts.turns import NUMBERED, add_system, pair_of, record_turns, turns_of
-from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, list_of, text_of
+from infinity_assets.reading.layouts.values import ANSWERS, CONTEXTS, Turn, first_of, join_texts, list_of, text_of
 from infinity_assets.reading.names import plain_key
-from infinity_assets.rows.grammar import ROLES
+from infinity_assets.rows.grammar import ROLES, Rejected
 
 TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread", "contents")
 """Keys of a list of turns, other than OpenAI's and ShareGPT's."""
@@ -16,6 +17,7 @@ RELEASED = ("id", "label", "langdetect", "source", "reward")
 """Keys in Infinity-Instruct's released files, apart from the conversation."""
 
 _NUMBERED_KEY = re.compile(r"^([a-z]+)_?(\d{1,9})$")
+_ANSWERS = frozenset(ANSWERS)
 _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 
 
@@ -29,20 +31,34 @@ def infinity_instruct(record: dict) -> list[Draft] | None:
 
 
 @layout("openai", ("messages",))
-def openai(record: dict) -> list[Draft] | None:
-    """Read OpenAI's `messages`: objects of role and content, where the content is a text or a list of typed parts."""
-    turns = record_turns(record, "messages")
-    return None if turns is None else [Draft(_add_instruction(record, turns))]
+def openai(record: dict) -> list[Draft | Rejected] | None:
+    """Read OpenAI's `messages`: objects of role and content, where the content is a text or a list of typed parts.
+
+    If the user speaks last, the answer may stand beside the list.
+    """
+    return _read_messages(record, "messages")
 
 
 @layout("sharegpt", ("conversations", "conversation"))
-def sharegpt(record: dict) -> list[Draft] | None:
+def sharegpt(record: dict) -> list[Draft | Rejected] | None:
     """Read ShareGPT's `conversations`: objects with `from` and `value`, OpenAI's keys, or `human` and `assistant`.
 
     An `instruction` beside the list is put before the first request, unless a turn contains it.
     """
-    turns = record_turns(record, "conversations", "conversation")
-    return None if turns is None else [Draft(_add_instruction(record, turns))]
+    return _read_messages(record, "conversations", "conversation")
+
+
+def _read_messages(record: dict, *keys: str) -> list[Draft | Rejected] | None:
+    turns = record_turns(record, *keys)
+    if turns is None:
+        return None
+    turns = _add_instruction(record, _add_context(record, turns))
+    if ROLES.get(str(turns[-1][0]).strip().lower()) != "user" or _ANSWERS.isdisjoint(record):
+        return [Draft(turns)]
+    answer, kept = extract_answer(record, ANSWERS)
+    if isinstance(kept, Rejected):
+        return [kept]
+    return [Draft([*turns, ("assistant", answer)] if answer else turns, kept)]
 
 
 @layout(
@@ -80,6 +96,8 @@ def numbered_turns(record: dict) -> list[Draft] | None:
 def user_turns(record: dict) -> list[Draft] | None:
     """Read MT-bench's `turns` or `prompt`, a list of user texts. Keep all but the first as `later_turns`."""
     texts = record.get("turns", record.get("prompt"))
+    if list_of(texts, dict) and all(turn.keys() == {"content"} for turn in texts):  # Arena-Hard
+        texts = [turn["content"] for turn in texts]
     if not list_of(texts, str) or not set(ANSWERS).isdisjoint(record):
         return None
     return [Draft(add_system(record, [("user", texts[0])]), {"later_turns": texts[1:]} if texts[1:] else None)]
@@ -116,6 +134,15 @@ def rank_of(reply: dict) -> float:
     """Return the rank of a reply; zero is the best, and unranked replies come last."""
     rank = reply.get("rank")
     return rank if isinstance(rank, int | float) else float("inf")
+
+
+def _add_context(record: dict, turns: list[Turn]) -> list[Turn]:
+    """Put the context beside a conversation before it as a system prompt, unless there is one or a turn contains it."""
+    context = first_of(record, CONTEXTS)
+    is_told = ROLES.get(str(turns[0][0]).strip().lower()) == "system"
+    if not isinstance(context, str) or is_told or any(context.strip() in text for _, text in turns if text):
+        return turns
+    return [("system", context), *turns]
 
 
 def _add_instruction(record: dict, turns: list[Turn]) -> list[Turn]:

@@ -14,6 +14,7 @@ from infinity_assets.reading.layouts.values import (
     REQUESTS,
     alternatives,
     first_of,
+    is_missing,
     is_plain,
     join_texts,
     list_of,
@@ -63,17 +64,23 @@ def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> 
     an option is no answer if the options could not be read.
     """
     answer, kept = extract_answer(record, answers)
-    if answer and len(answer) < 5 and not _OPTIONS.isdisjoint(record) and _LONE_LETTER.fullmatch(answer.strip()):
-        return [Rejected("ambiguous_answer", answer)]
+    if isinstance(kept, Rejected):
+        return [kept]
+    if not answer or (len(answer) < 5 and _LONE_LETTER.fullmatch(answer.strip())):
+        for key in _OPTIONS & record.keys():
+            if not is_missing(record[key]):
+                return [Rejected("ambiguous_answer", f"`{key}` cannot be read")]
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
+    if request and answer and transcripts.is_template(request) and (turns := transcripts.turns_of(request + answer)):
+        return [Draft(add_system(record, [*turns]), kept)]
     turns_before = transcripts.turns_before_answer(request) if request else None
     turns = [*history_turns(record), *(turns_before or [("user", request)]), ("assistant", answer)]
     return [Draft(add_system(record, turns), kept)]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
-def self_instruct(record: dict) -> list[Draft] | None:
+def self_instruct(record: dict) -> list[Draft | Rejected] | None:
     """Read `instruction`, or Super-NaturalInstructions' `definition`, with one conversation per item of `instances`."""
     instances = record["instances"]
     if not list_of(instances, dict):
@@ -81,9 +88,12 @@ def self_instruct(record: dict) -> list[Draft] | None:
     texts = alternatives(first_of(record, ("instruction", "definition")))
     if texts is None:
         return [Draft([("user", None)])]
-    drafts = []
+    drafts: list[Draft | Rejected] = []
     for instance in instances:
         answer, kept = extract_answer(instance, OUTPUTS)
+        if isinstance(kept, Rejected):
+            drafts.append(kept)
+            continue
         drafts.append(Draft(make_exchange(join_texts(*texts[:1], instance.get("input")), answer), kept))
     return drafts
 
@@ -164,6 +174,10 @@ def _read_after_turns(record: dict, request: object, answers: Iterable[str]) -> 
     """Return the draft of turns and the answer beside them, or `None` if the request holds no turns."""
     turns = turns_of(request)
     answer, kept = extract_answer(record, answers) if turns else (None, None)
+    if isinstance(kept, Rejected):
+        return [kept]
+    if list_of(request, str) and kept and "other_answers" in kept:  # several requests, each with its answer
+        return [Rejected("ambiguous_answer", "there are several requests and several answers")]
     return [Draft(add_system(record, [*turns, ("assistant", answer)]), kept)] if turns else None
 
 

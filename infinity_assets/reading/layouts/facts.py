@@ -1,10 +1,11 @@
 """Facts that a record states about its conversation: labels, reasoning, a verdict on the answer, and media."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from infinity_assets.reading.layouts.values import first_of, is_missing
-from infinity_assets.reading.names import NAMES
+from infinity_assets.reading.names import NAMES, plain_key
 
 LABELS = frozenset(NAMES["labels"])
 """Keys of facts about a conversation. Texts, numbers and booleans are kept as annotations in every layout."""
@@ -24,6 +25,15 @@ JUDGEMENTS = frozenset(NAMES["judgements"])
 VOTES = frozenset(NAMES["votes"])
 """Keys of a number of votes, which is negative if most readers reject the answer."""
 
+FAULTS = frozenset(NAMES["faults"])
+"""Keys of a boolean that says whether the answer is wrong."""
+
+JUDGED = TRUTHS | JUDGEMENTS | VOTES | FAULTS
+"""Keys of a verdict on the answer."""
+
+_NESTED = frozenset(NAMES["nested_facts"])
+_INTEGER = re.compile(r"-?\d{1,9}")
+
 _WORDS = {word: verdict for verdict in ("right", "wrong") for word in NAMES[f"{verdict}_words"]}
 _BOOLEANS = {"true": "right", "yes": "right", "1": "right", "false": "wrong", "no": "wrong", "0": "wrong"}
 
@@ -40,7 +50,7 @@ def find_fact_keys(names: Mapping[object, str]) -> FactKeys | None:
     """Return the keys of facts, given the plain name (`plain_key`) of each key; `None` if there are none."""
     keys = FactKeys(
         {key: name for key, name in names.items() if name in LABELS or name in REASONING},
-        {key: name for key, name in names.items() if name in TRUTHS or name in JUDGEMENTS or name in VOTES},
+        {key: name for key, name in names.items() if name in JUDGED or name in _NESTED},
         tuple(key for key, name in names.items() if name in MEDIA),
     )
     return keys if any(keys) else None
@@ -62,14 +72,34 @@ def collect_facts(record: dict, keys: FactKeys, answers: frozenset[str]) -> dict
         facts.pop(name, None)
     if thought is not None:
         facts["reasoning"] = thought
-    verdicts = [judge(name, record[key]) for key, name in keys.verdicts.items() if name not in answers]
+    verdicts: list[str | None] = []
+    for key, name in keys.verdicts.items():
+        value = record[key]
+        if isinstance(value, dict) and name in _NESTED:
+            inner = {plain_key(inner_key): inner_value for inner_key, inner_value in value.items()}
+            verdicts += [
+                judge(inner_name, inner_value) for inner_name, inner_value in inner.items() if inner_name in JUDGED
+            ]
+        elif name in JUDGED and name not in answers:
+            is_truth = name == "label" and type(value) is int and value in (0, 1) and _is_judged(record)
+            verdicts.append(judge(name, bool(value) if is_truth else value))
     if verdict := "wrong" if "wrong" in verdicts else "right" if "right" in verdicts else None:
         facts["verdict"] = verdict
     return facts
 
 
+def _is_judged(record: dict) -> bool:
+    """Return whether a label of 0 or 1 is a verdict: in KTO's records of a completion, and in MultiRC's of an answer."""
+    index = record.get("idx")
+    return "completion" in record or (isinstance(index, dict) and "answer" in index)
+
+
 def judge(name: str, value: object) -> str | None:
     """Return what a value under a key (its plain name) says of the answer: `right`, `wrong`, or `None` for nothing."""
+    if name in FAULTS:
+        return {"true": "wrong", "1": "wrong"}.get(str(value).strip().lower())
+    if isinstance(value, str) and name in VOTES and _INTEGER.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool):
         return _BOOLEANS[str(value).lower()] if name in TRUTHS or name == "label" else None
     if isinstance(value, int | float):

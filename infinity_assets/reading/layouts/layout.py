@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from infinity_assets.reading.layouts.facts import REASONING, FactKeys, collect_facts, find_fact_keys, find_media
@@ -10,13 +11,16 @@ from infinity_assets.reading.layouts.tools import decode_arguments
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     ASKED,
+    CONTEXT_PARTS,
     CONTEXTS,
+    PASSAGES,
+    RATIONALES,
     REQUESTS,
     SYSTEMS,
     Turn,
     load_json,
 )
-from infinity_assets.reading.names import NAMES, plain_key
+from infinity_assets.reading.names import NAMES, plain_key, read_name
 from infinity_assets.reading.shapes import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
@@ -25,6 +29,19 @@ OPENINGS = frozenset(
     (*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text")
 )
 """Keys of the beginning of a conversation. If one is blank, the reason is `empty_turn`, not `unknown_layout`."""
+
+
+UNREAD_CONTEXT = "unread_context"
+"""Reason for a question about a text that no layout reads."""
+
+_ASKING = frozenset(("question_answer", "query_response", "multiple_choice", "question_object"))
+"""Layouts of questions, which are often about a text beside them."""
+
+_RUNNING = 40
+"""Minimum length of a text that a question may be about, in characters."""
+
+_SPACES = 6
+"""Minimum number of spaces in such a text, unless it is in a script that may have none."""
 
 
 class Draft(NamedTuple):
@@ -108,8 +125,16 @@ def parse_named(value: object, layout: str | None = None) -> tuple[str | None, l
         is_blank = isinstance(value, dict) and _is_blank(value, layout)
         return None, [Rejected("empty_turn") if is_blank else Rejected("unknown_layout", shape(value))]
     name, drafts = match
-    keys = _plan(tuple(value)).facts if isinstance(value, dict) else None
-    if keys is None or not isinstance(value, dict):
+    plan = _plan(tuple(value)) if isinstance(value, dict) else None
+    if plan is None or not isinstance(value, dict):
+        return name, [_finish(draft) for draft in drafts]
+    if plan.doubtful and layout is None and name in _ASKING:
+        key = _find_unread_context(value, plan.doubtful, drafts)
+        if key is not None:
+            why = f"the question may be about `{key}`: read it with `fields: {{context: {key}}}`, or not with `layout: {name}`"
+            return name, [Rejected(UNREAD_CONTEXT, why)] * len(drafts)
+    keys = plan.facts
+    if keys is None:
         return name, [_finish(draft) for draft in drafts]
     facts = collect_facts(value, keys, LAYOUTS[name].answers)
     media = find_media(value, keys)
@@ -163,6 +188,8 @@ class Plan(NamedTuple):
     names: dict[object, str] | None
     """The plain name (`plain_key`) of each key, or `None` if all keys are plain."""
     facts: FactKeys | None
+    doubtful: tuple[object, ...]
+    """Keys of values that a question may be about, although no layout reads them as its context."""
 
 
 @lru_cache(1024)
@@ -173,22 +200,61 @@ def _plan(keys: tuple[object, ...]) -> Plan:
         name = plain_key(key)
         names[key] = str(key) if name in taken and name != key else name
         taken.add(name)
-    for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST), (CONTEXTS, _LIKE_CONTEXT)):
-        if known is CONTEXTS and not _asks(names.values()):
+    for known, pattern in (
+        (ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST), (CONTEXTS, _LIKE_CONTEXT), (PASSAGES, _LIKE_PASSAGE),
+    ):  # fmt: skip
+        if known in (CONTEXTS, PASSAGES) and not _asks(names.values()):
             continue
         alike = [key for key, name in names.items() if pattern.search(name) and not _OF_ANOTHER.match(name)]
-        if len(alike) == 1 and taken.isdisjoint(known):
-            names[alike[0]] = known[0]
+        if alike and taken.isdisjoint(known) and (len(alike) == 1 or known is CONTEXTS):
+            names |= zip(alike, CONTEXT_PARTS if known is CONTEXTS else known, strict=False)
     present = frozenset(names.values())
     candidates = tuple(candidate for candidate in LAYOUTS.values() if candidate.asks and candidate.asks(present))
     same = all(key is name or key == name for key, name in names.items())
-    return Plan(candidates, None if same else names, find_fact_keys(names))
+    return Plan(candidates, None if same else names, find_fact_keys(names), _find_doubtful(names))
 
 
-_LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$")
+def _find_doubtful(names: Mapping[object, str]) -> tuple[object, ...]:
+    """Return the keys of values that a question may be about, although no layout reads them as its context.
+
+    These are unknown keys before the question. What follows it is more often a remark, or the reasoning of the answer.
+    """
+    present = frozenset(names.values())
+    if _QUESTIONS.isdisjoint(present) or not _KNOWN_CONTEXTS.isdisjoint(present):
+        return ()
+    before = takewhile(lambda item: item[1] not in _QUESTIONS, names.items())
+    return tuple(
+        key
+        for key, name in (*before, *((key, name) for key, name in names.items() if name == "table"))
+        if name not in _VOCABULARY and ((role := read_name(str(key))) is None or role.role == "context")
+    )
+
+
+def is_running(text: str) -> bool:
+    """Return whether a text may be what a question is about."""
+    return len(text) >= _RUNNING and (text.count(" ") >= _SPACES or not text.isascii())
+
+
+def _find_unread_context(record: dict, keys: Iterable[object], drafts: Sequence[Draft | Rejected]) -> object | None:
+    """Return the first of these keys whose value is running text, or a table, that is in no conversation."""
+    texts = [text for draft in drafts if isinstance(draft, Draft) for _, text in draft.turns if text]
+    for key in keys:
+        value = record[key]
+        if isinstance(value, str):
+            if is_running(value) and not any(value.strip() in text for text in texts):
+                return key
+        elif isinstance(value, dict) and (key == "table" or {"header", "rows"} <= value.keys()):
+            return key
+    return None
+
+
+_LIKE_ANSWER = re.compile(
+    r"(^|_)(answer|response|output|completion|solution|reply)s?(_text)?$"
+    r"|^(assistant|model|bot|ai|agent|gpt|chatgpt|llm|chatbot)_(message|msg|text|utterance|turn|generation|says)$"
+)
 _OF_ANOTHER = re.compile(
     rf"(?:{'|'.join((*SYSTEMS, *NAMES['chosen'], *NAMES['rejected'], *REASONING))})$"
-    r"|(?:wrong|incorrect|bad|rejected|other|worse|worst|negative|false)_"
+    r"|(?:wrong|incorrect|bad|rejected|other|worse|worst|negative|false|validated|num|is|has|no)_"
 )
 """Matches keys that resemble one of an answer, a request or a context, and mean something else."""
 
@@ -196,14 +262,28 @@ _LIKE_CONTEXT = re.compile(
     r"(^|_)(?<!^code_)(context|passage|document|article|paragraph|story|body|background|scenario|narrative|excerpt|"
     r"vignette|situation)s?(_text)?$"
 )
+_LIKE_PASSAGE = re.compile(
+    r"^(plot|tweet|abstract|knowledge|transcript|report|email|letter|news|lyrics|poem|chapter|scene|case|review_text|"
+    r"(?:wiki|source|support|reference|reading)_(?:text|passage))$"
+)
 _QUESTIONS = frozenset(ASKED)
+_LISTS = frozenset(("qas", "qa_pairs", "qa_list"))
+"""Keys of several questions about one context."""
+
 _REQUESTED = frozenset((*REQUESTS, "goal"))
 _ANSWERED = frozenset((*ANSWERS, *NAMES["right_option"]))
-_LIKE_REQUEST = re.compile(r"(^|_)(instruction|question|prompt|query|problem)(_text)?$")
+_KNOWN_CONTEXTS = frozenset((*CONTEXT_PARTS, *CONTEXTS, *NAMES["context_lists"], *PASSAGES))
+_VOCABULARY = frozenset((*(name for names in NAMES.values() for name in names), *SYSTEMS, *RATIONALES))
+_LIKE_REQUEST = re.compile(
+    r"(^|_)(instruction|question|prompt|query|problem)(_text)?$"
+    r"|^(user|human|customer)_(input|message|msg|text|utterance|turn|request|says)$"
+)
 
 
 def _asks(names: Collection[str]) -> bool:
     """Return whether a text beside these keys is a context: not a passage, nor the answer to a request without one."""
+    if not _LISTS.isdisjoint(names):
+        return True
     return not _QUESTIONS.isdisjoint(names) or not (_REQUESTED.isdisjoint(names) or _ANSWERED.isdisjoint(names))
 
 
@@ -212,7 +292,7 @@ def _find_layout(
 ) -> tuple[str, Sequence[Draft | Rejected]] | None:
     """Return the name of the first layout that reads a value, and the drafts that it read."""
     if isinstance(value, dict):
-        candidates, names, _ = _plan(tuple(value))
+        candidates, names, *_ = _plan(tuple(value))
         record = {names[key]: content for key, content in value.items()} if names else value
     else:
         candidates = [known for known in LAYOUTS.values() if isinstance(value, known.bare)]
@@ -229,7 +309,7 @@ def _find_layout(
 
 def _is_blank(record: dict, forced: str | None) -> bool:
     """Return whether a record has the keys of a layout, but its conversation begins with a blank value."""
-    candidates, names, _ = _plan(tuple(record))
+    candidates, names, *_ = _plan(tuple(record))
     names_tried = [candidate.name for candidate in candidates]
     if not (forced in names_tried if forced else set(names_tried) - {"passage", "transcript", "wrapped"}):
         return False

@@ -6,7 +6,7 @@ from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
 
-from infinity_assets.reading.layouts.values import first_of, is_plain, list_of, load_json, text_of
+from infinity_assets.reading.layouts.values import first_of, is_missing, is_plain, list_of, load_json, text_of
 from infinity_assets.reading.names import NAMES
 
 OPTIONS = NAMES["options"]
@@ -21,11 +21,12 @@ GOLD = NAMES["right_option"]
 _INDEXES = frozenset(NAMES["index_of_option"])
 _TRUTH = NAMES["option_is_right"]
 _TRUE = (True, 1, "true", "True", "1")
-_ANSWERS = ("correct_answer", "right_answer", "answer", "solution", "target")
+_ANSWERS = ("correct_answer", "right_answer", "answer", "solution", "target", "correct")
 """Keys of the right answer beside wrong ones."""
 
 _LETTERED = re.compile(r"^\s*[\[(]?([A-Z])\s*[\])}.:：、．]\s*")
 _ITEM = re.compile(r"(?:^|(?<=\s))[\[(]?([A-Z])\s*[\])}.:：、．]\s*")
+_SMALL_ITEM = re.compile(r"(?:^|(?<=\s))[\[(]?([a-z])\s*[\])}.:：、．]\s*")
 _LETTER = re.compile(r"^[\[(]?([A-Za-z])[\])]?[.、]?$")
 _SEVERAL = re.compile(r"^[A-Z](?:\s*(?:[,;、/&+]|and)?\s*[A-Z])+$")
 _COLUMN = re.compile(r"^(?:option|choice|opt|answer|ans|ending|sol)[ _]?(?=\w$)", re.IGNORECASE)
@@ -64,7 +65,7 @@ def find_options(record: dict) -> Options | None:
         texts = [str(text).strip() for text in texts if is_plain(text) and text != ""]
         return _mix(list(dict.fromkeys(texts)), [0]) if is_plain(first_of(record, _ANSWERS)) else None
     if columns:
-        keys = [key for key in columns.keys if is_plain(record[key]) and record[key] != ""]
+        keys = [key for key in columns.keys if is_plain(record[key]) and not is_missing(record[key])]
         texts = [str(record[key]).strip() for key in keys]
         return Options(texts, [key[-1].upper() for key in keys], None, columns.start) if len(keys) > 1 else None
     answers = record.get("answers")
@@ -128,14 +129,15 @@ def _read_options(value: object) -> Options | None:
 
 def _split_text(text: str) -> list[str] | None:
     """Return the options in one text, each after its letter, such as `A. x\\nB. y` or `(A) x (B) y`."""
-    marks: list[re.Match[str]] = []
-    for mark in _ITEM.finditer(text):
-        if mark[1] == ascii_uppercase[len(marks) : len(marks) + 1]:
-            marks.append(mark)
-    if len(marks) < 2 or text[: marks[0].start()].strip():
-        return None
-    ends = [*(mark.start() for mark in marks[1:]), len(text)]
-    return [text[mark.end() : end].strip().rstrip(",;") for mark, end in zip(marks, ends, strict=True)]
+    for item, letters in ((_ITEM, ascii_uppercase), (_SMALL_ITEM, ascii_lowercase)):
+        marks: list[re.Match[str]] = []
+        for mark in item.finditer(text):
+            if mark[1] == letters[len(marks) : len(marks) + 1]:
+                marks.append(mark)
+        if len(marks) > 1 and not text[: marks[0].start()].strip():
+            ends = [*(mark.start() for mark in marks[1:]), len(text)]
+            return [text[mark.end() : end].strip().rstrip(",; ") for mark, end in zip(marks, ends, strict=True)]
+    return None
 
 
 class _Columns(NamedTuple):

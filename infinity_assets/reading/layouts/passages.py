@@ -12,6 +12,9 @@ TRANSCRIPT_KEYS = ("text", "plain_text", "chat", "conversations", "conversation"
 BODIES = NAMES["passages"]
 """Keys of a passage other than `text`."""
 
+_SPEAKERS = frozenset(("speaker", "role", "sender", "turn", "turn_id", "turn_idx", "utterance_id", "thread_ts"))
+"""Keys of a message, which is no passage."""
+
 LONG = 100
 """Minimum number of characters of a passage under one of `BODIES`. A shorter value is taken for a remark."""
 
@@ -31,6 +34,8 @@ def transcript(record: str | dict) -> list[Draft] | None:
 def text(record: str | dict) -> list[Draft] | None:
     """Read a passage: the key `text`, or a record that is a text."""
     value = record["text"] if isinstance(record, dict) else record
+    if isinstance(record, dict) and not _SPEAKERS.isdisjoint(record):
+        return None  # a message of a conversation whose others are records of their own
     return [Draft([("user", text_of(value))], kind="text")] if is_plain(value) else None
 
 

@@ -61,6 +61,8 @@ def beside_rejected(record: dict) -> Sequence[Draft | Rejected] | None:
 RANK = "rank"
 """Key of the rank of an answer, as in Nectar; lower is better."""
 
+_PREFERRED = ("winner", "preferred", "preference", "better", "choice", "chosen")
+
 PAIRS = (
     ("response_0", "response_1", ("better_response_id", "safer_response_id")),
     ("human_ref_a", "human_ref_b", ("labels",)),
@@ -68,7 +70,15 @@ PAIRS = (
     ("response_a", "response_b", ("winner", "winner_model_a")),
     ("response1", "response2", ("overall_preference",)),
     ("answer_0", "answer_1", ("score_0",)),
-    ("response_1", "response_2", ("score_1",)),
+    ("response_1", "response_2", ("score_1", *_PREFERRED)),
+    ("response_a", "response_b", _PREFERRED),
+    ("answer_a", "answer_b", _PREFERRED),
+    ("answer_1", "answer_2", _PREFERRED),
+    ("completion_a", "completion_b", _PREFERRED),
+    ("completion_1", "completion_2", _PREFERRED),
+    ("output_a", "output_b", _PREFERRED),
+    ("output_1", "output_2", _PREFERRED),
+    ("a", "b", _PREFERRED),
 )
 """Keys of two answers and of the verdict on them: PKU-SafeRLHF, SHP, LMSYS, HelpSteer3, WebGPT."""
 
@@ -115,7 +125,11 @@ def _find_better(record: dict, name: str, verdict: str) -> tuple[int | None, boo
     elif name.startswith("score"):
         leads, trails = _number(verdict), _number(record.get("score_1" if name == "score_0" else "score_2"))
     else:
-        index = 0 if verdict in ("0", *FIRST) else 1 if verdict in ("1", *SECOND) else None
+        first, second = next((pair[0], pair[1]) for pair in PAIRS if pair[0] in record and pair[1] in record)
+        known = [{first, first.rpartition("_")[2], *FIRST}, {second, second.rpartition("_")[2], *SECOND}]
+        if first[-1:] not in "12":
+            known = [known[0] | {"0"}, known[1] | {"1"}]
+        index = next((index for index, names in enumerate(known) if verdict in names), None)
         return index, verdict.startswith("tie")
     if leads is None or trails is None:
         return None, False
@@ -216,7 +230,9 @@ def _judge_listed(record: dict, key: str, answers: list[str]) -> list[Draft] | N
 
 def _turns_before(record: dict) -> list[Turn]:
     """Return the turns of a record that precede its answers."""
-    turns = record_turns(record, "messages", "conversations", "conversation", "prompt", "history")
+    turns = record_turns(
+        record, "messages", "conversations", "conversation", "prompt", "history", "trajectory", "context"
+    )
     if turns is None and isinstance(record.get("input"), dict):  # OpenAI's preference files
         turns = record_turns(record["input"], "messages")
     if turns is None:

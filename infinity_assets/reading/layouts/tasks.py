@@ -25,7 +25,7 @@ from infinity_assets.rows.grammar import Rejected
 
 QUESTIONS = (
     "question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx", "startphrase", "prompt", "input",
-    "instruction", "题目",
+    "instruction", "题目", "问题",
 )  # fmt: skip
 """Keys of a question with options, best first."""
 
@@ -40,6 +40,9 @@ MMLU = ("column_0", "column_1", "column_2", "column_3", "column_4", "column_5")
 
 LISTED = ("qa_list", "qa_pairs", "qas", "questions")
 """Keys of several questions about one context."""
+
+_ASKED = ("q", "query", "query_text", "question_text")
+"""Keys of a question in such a list."""
 
 SINGLE = frozenset(("answers", "is_impossible", "id", "query_id", *OPTIONS))
 """Keys of a question that does not depend on the one before it."""
@@ -125,7 +128,10 @@ def context_pairs(record: dict) -> list[Draft | Rejected] | None:
         pairs = listed if list_of(listed, dict) else None
     if not pairs:
         return None
-    pairs = [{**pair, "question": pair["q"]} if "q" in pair and "question" not in pair else pair for pair in pairs]
+    pairs = [
+        pair if "question" in pair or not (asked := first_of(pair, _ASKED)) else {**pair, "question": asked}
+        for pair in pairs
+    ]
     context = add_context(record) or text_of(first_of(record, PASSAGES))
     if any(not SINGLE.isdisjoint(pair) for pair in pairs) and all(is_plain(pair.get("question")) for pair in pairs):
         return [draft for pair in pairs for draft in _read_question(context, pair)]
@@ -147,7 +153,11 @@ def _zip_answers(questions: list, answers: object, options: object) -> list[dict
     if not isinstance(answers, list) or len(answers) != len(questions):
         return None
     texts = [
-        first_of(question, ("input_text", "question", "text")) if isinstance(question, dict) else question
+        first_of(question, ("input_text", "question", "text"))
+        if isinstance(question, dict)
+        else question[0]
+        if list_of(question, str)  # other wordings follow
+        else question
         for question in questions
     ]
     chosen = [
@@ -187,7 +197,11 @@ def _read_question(context: str | None, qa: dict) -> Iterable[Draft | Rejected]:
     if chosen := multiple_choice({"context": context, **qa}) if find_options(qa) else None:
         return chosen
     answer, kept = ("", None) if qa.get("is_impossible") is True else extract_answer(qa, prefer_keys("answers"))
-    return [Draft(make_exchange(join_texts(context, qa.get("question")), answer), kept)]
+    return [
+        kept
+        if isinstance(kept, Rejected)
+        else Draft(make_exchange(join_texts(context, qa.get("question")), answer), kept)
+    ]
 
 
 @layout("dream", bare=(list,))

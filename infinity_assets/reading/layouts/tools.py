@@ -97,7 +97,7 @@ def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str
 
 def render_definitions(record: dict) -> str | None:
     """Return the tool definitions for the system turn; empty if there are none, `None` if they are not text."""
-    tools = load_json(first_of(record, DEFINITIONS))
+    tools = load_json(load_json(first_of(record, DEFINITIONS), '[{"'))
     if isinstance(tools, str) and "function" in record:
         return ""
     lines = [as_json(tool) for tool in (tools if isinstance(tools, list) else [tools]) if tool]
@@ -180,6 +180,8 @@ def _render_part(part: object) -> str | None:
     match part.get("type", "text"):
         case "text" | "input_text" | "output_text":
             return _plain_text(value)
+        case "step-start" | "step-finish":  # Vercel's AI SDK
+            return ""
         case "reasoning" | "thinking":
             return _wrap_thought(first_of(part, ("value", "text", "reasoning", "thinking")))
         case "tool_call" | "tool_use" | "function_call":

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from infinity_assets.reading.layouts import tools
-from infinity_assets.reading.layouts.facts import MEDIA
+from infinity_assets.reading.layouts.facts import JUDGED, MEDIA, judge
 from infinity_assets.reading.layouts.values import (
     SYSTEMS,
     Turn,
@@ -33,8 +33,22 @@ ASSISTANT_KEYS = NAMES["assistant_of_pair"]
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
 """Matches keys that are or end in the number of a turn, such as `turn_3`."""
 
-LEARNED = frozenset(("weight", "loss", "train", "trainable", "train_on", "loss_scale", "loss_weight"))
+IS_USER = ("is_human", "is_user", "from_user", "iscreatedbyuser", "isuser", "by_user")
+IS_ASSISTANT = ("is_bot", "is_assistant", "is_ai", "from_bot", "isbot", "is_model")
+"""Keys of a boolean that says who speaks a turn."""
+
+LEARNED = frozenset(
+    (
+        "weight", "loss", "train", "trainable", "train_on", "train_on_turn", "train_detail", "training", "learn",
+        "loss_scale", "loss_weight", "loss_mask",
+    )
+)  # fmt: skip
 """Keys of a turn that say whether it is learned: no if false or zero (OpenAI, ms-swift, axolotl)."""
+
+LISTED_MASKS = ("loss_mask", "train_on", "train_mask", "weights", "trainable")
+"""Keys of a record that say so for each turn, in a list."""
+
+_LISTED_MASKS = frozenset(LISTED_MASKS)
 
 MASKED = frozenset(("masked", "is_masked"))
 """Keys of a turn that say whether it is excluded from training."""
@@ -42,7 +56,7 @@ MASKED = frozenset(("masked", "is_masked"))
 _NO = frozenset((False, "false", "False", "0", "0.0"))
 _YES = frozenset((True, "true", "True", "1", "1.0"))
 _MASKS = LEARNED | MASKED
-_MORE = tools.EXTRAS | _MASKS | MEDIA
+_MORE = tools.EXTRAS | _MASKS | MEDIA | JUDGED
 _BESIDE = frozenset((*SYSTEMS, *tools.DEFINITIONS))
 
 
@@ -60,7 +74,9 @@ def turns_of(value: object) -> list[Turn] | None:
     if len(value) == 1 and isinstance(value[0], list):
         return turns_of(value[0])
     if isinstance(value[0], dict):
-        return _read_objects(value) if list_of(value, dict) else None
+        if not list_of(value, dict):
+            return None
+        return _read_objects([_unwrap(turn) for turn in value] if "kwargs" in value[0] else value)
     if all(is_plain(item) or item is None for item in value):
         return alternate_roles(value)
     if all(isinstance(item, list) and len(item) == 2 and all(map(is_plain, item)) for item in value):
@@ -70,10 +86,20 @@ def turns_of(value: object) -> list[Turn] | None:
     return None
 
 
+def _unwrap(turn: dict) -> dict:
+    """Return a message that LangChain wrote as the call of a constructor like any other message."""
+    kind, values = turn.get("id"), turn.get("kwargs")
+    if turn.get("type") != "constructor" or not isinstance(kind, list) or not isinstance(values, dict):
+        return turn
+    return {**{key: value for key, value in values.items() if key != "type"}, "role": str(kind[-1])}
+
+
 def is_turn(value: object) -> bool:
     """Return whether a value is an object with a role and a content."""
     if not isinstance(value, dict):
         return False
+    if "kwargs" in value:
+        value = _unwrap(value)
     return _has_speaker(value) and any(plain_key(key) in CONTENT_KEYS for key in value)
 
 
@@ -118,8 +144,22 @@ def record_turns(record: dict, *keys: str) -> list[Turn] | None:
     """Return the turns under the first of these keys that holds any, with the system prompt of the record."""
     for key in keys:
         if key in record and (turns := turns_of(record[key])):
-            return add_system(record, turns)
+            return add_system(record, _mask(record, turns))
     return None
+
+
+def _mask(record: dict, turns: list[Turn]) -> list[Turn]:
+    """Return turns with the masks that stand in a list beside them."""
+    if _LISTED_MASKS.isdisjoint(record):
+        return turns
+    for key in LISTED_MASKS:
+        marks = record.get(key)
+        if isinstance(marks, list) and len(marks) == len(turns) and all(map(is_plain, marks)):
+            return [
+                (name, Masked(text) if mark in _NO and text is not None else text)
+                for (name, text), mark in zip(turns, marks, strict=True)
+            ]
+    return turns
 
 
 def _read_objects(turns: list[dict]) -> list[Turn] | None:
@@ -129,7 +169,8 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
     first = turns[0]
     keys = next(((role, content) for role, content in COMMON if role in first and content in first), None)
     if keys is None and not any(_has_speaker(turn) for turn in turns):
-        return _read_without_roles(turns)
+        named = [_name_speaker(turn) for turn in turns]
+        return _read_objects([turn for turn in named if turn]) if all(named) else _read_without_roles(turns)
     for turn in turns:
         if keys and keys[0] in turn:
             name = turn[keys[0]]
@@ -165,8 +206,21 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
     return result if plain else tools.join_calls(result)
 
 
+def _name_speaker(turn: dict) -> dict | None:
+    """Return a turn with the role that a boolean tells, or `None` if there is none."""
+    names = {plain_key(key): value for key, value in turn.items()}
+    for keys, role in ((IS_USER, "user"), (IS_ASSISTANT, "assistant")):
+        said = next((names[key] for key in keys if isinstance(names.get(key), bool)), None)
+        if said is not None:
+            other = "assistant" if role == "user" else "user"
+            return {"role": role if said else other, "content": first_of(names, CONTENT_KEYS)}
+    return None
+
+
 def _is_masked(turn: dict) -> bool:
-    """Return whether a dataset excludes a turn from training."""
+    """Return whether a dataset excludes a turn from training, or calls it wrong."""
+    if not JUDGED.isdisjoint(turn) and any(judge(key, turn[key]) == "wrong" for key in JUDGED & turn.keys()):
+        return True
     if _MASKS.isdisjoint(turn):
         return False
     facts = {key: value for key, value in turn.items() if isinstance(value, str | int | float)}
@@ -202,7 +256,7 @@ def _assign_roles(turns: list[Turn]) -> list[Turn]:
     roles = {name: ROLES.get(name) for name in names}
     if "system" in roles and "assistant" not in roles.values():
         roles["system"] = "assistant"
-    if len(names) == 2 and not any(roles.values()):
+    if len(names) == 2 and not all(roles.values()) and "system" not in roles.values():
         roles = dict(zip(names, ("user", "assistant"), strict=True))
     return [(roles[str(name).strip().lower()] or name, content) for name, content in turns]
 

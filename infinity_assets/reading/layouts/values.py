@@ -26,6 +26,9 @@ REQUESTS = NAMES["requests"]
 CONTEXTS = ("context", "passage", "document", "article", "paragraph", "story")
 """Keys of the context of a question."""
 
+CONTEXT_PARTS = ("context", "context_2", "context_3", "context_4")
+"""Keys of the context of a question that has several parts."""
+
 CONTEXT_LISTS = NAMES["context_lists"]
 """Keys of several texts that are the context of a question."""
 
@@ -116,7 +119,13 @@ def _texts_of_spans(value: dict) -> list[str]:
 def join_texts(*values: object) -> str | None:
     """Join values into one text with blank lines between them, or return `None` if one is not text."""
     texts = [text_of(value) for value in values]
-    return None if None in texts else "\n\n".join(text.strip() for text in texts if text and text.strip())
+    return None if None in texts else "\n\n".join(_trim(text) for text in texts if text and text.strip())
+
+
+def _trim(text: str) -> str:
+    """Return a text without blank lines and spaces around it, but with the indentation of the first of several lines."""
+    trimmed = text.strip()
+    return _BLANK_LINES.sub("", text).rstrip() if text[0].isspace() and "\n" in trimmed else trimmed
 
 
 def first_of(record: dict, keys: Iterable[str]) -> object:
@@ -151,6 +160,7 @@ def load_json(value: object, opens: str = "[{a") -> object:
     return value
 
 
+_BLANK_LINES = re.compile(r"^(?:[^\S\n]*\n)+")
 _REPR = re.compile(r"\s*(?:array\()?[\[{]\s*(?:['\"\[({]|array\()")
 _ARRAY = re.compile(r"\barray\(|,\s*dtype=\w+\)|(?<=[\]])\)")
 _NEXT_OBJECT = re.compile(r"(?<=\})\s*\n\s*(?=\{)")

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from infinity_assets.reading.layouts.layout import Draft, layout, read_inner
+from infinity_assets.reading import transcripts
+from infinity_assets.reading.layouts.layout import UNREAD_CONTEXT, Draft, is_running, layout, read_inner
 from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
-from infinity_assets.reading.layouts.values import Turn, first_of, list_of, load_json, text_of
-from infinity_assets.reading.names import plain_key
-from infinity_assets.reading.transcripts import template_turns_of
+from infinity_assets.reading.layouts.values import ASKED, SYSTEMS, Turn, first_of, list_of, load_json, text_of
+from infinity_assets.reading.names import plain_key, read_name
 from infinity_assets.rows.grammar import ROLES, Rejected
 
 REQUESTS = ("request", "body", "params", "input", "req", "kwargs", "request_body", "inputs")
@@ -15,13 +15,13 @@ REQUESTS = ("request", "body", "params", "input", "req", "kwargs", "request_body
 RESPONSES = ("response", "output", "res", "result", "response_body", "outputs", "completion")
 """Keys of what a model sent back."""
 
-TRUNCATED = ("length", "max_tokens", "model_length", "MAX_TOKENS")
+TRUNCATED = ("length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS")
 """Reasons for which a model's answer ends early."""
 
 
 @layout("call_log", REQUESTS)
-def call_log(record: dict) -> list[Draft | Rejected] | None:
-    """Read the body of a request to a model, and the response (OpenAI, Anthropic, Gemini, Langfuse).
+def call_log(record: dict) -> Sequence[Draft | Rejected] | None:
+    """Read the body of a request to a model, and the response (OpenAI, Anthropic, Gemini, Langfuse, LangSmith).
 
     An answer that was cut at a limit is refused as `truncated_answer`. Further choices are kept as `other_answers`.
     """
@@ -31,11 +31,12 @@ def call_log(record: dict) -> list[Draft | Rejected] | None:
     turns: list[Turn] | None = record_turns(
         {plain_key(key): value for key, value in request.items()}, "messages", "contents", "input"
     )
-    if turns is None and isinstance(prompt := request.get("prompt"), str):
-        turns = [("user", prompt)]
-    if not turns:
-        return None
+    prompt = first_of(request, ("prompt", "input"))
+    if turns is None and isinstance(prompt, str):
+        turns = add_system({"system": first_of(request, ("instructions", *SYSTEMS))}, [("user", prompt)])
     response = load_json(first_of(record, RESPONSES))
+    if not turns:  # LangSmith's examples
+        return read_inner({**request, **response}) if isinstance(response, dict) else None
     if response is None:
         return [Draft(turns)]
     choices = [*_choices(response)]
@@ -58,6 +59,8 @@ def _choices(response: object) -> Iterator[tuple[list[Turn], object]]:
         return
     if isinstance(body := response.get("body"), dict):
         response = body
+    if isinstance(details := response.get("incomplete_details"), dict):  # OpenAI's responses
+        response = {**response, "finish_reason": details.get("reason")}
     listed = first_of(response, ("choices", "candidates"))
     for choice in listed if list_of(listed, dict) else [response]:
         message = first_of(choice, ("message", "content", "output", "text"))
@@ -106,13 +109,30 @@ def wrapped(record: dict) -> Sequence[Draft | Rejected] | None:
 
     It may be a text in a chat template.
     """
-    found = [drafts for value in record.values() if (drafts := _read_value(record, value))]
-    return found[0] if len(found) == 1 and all(map(_is_answered, found[0])) else None
+    found = [(key, drafts) for key, value in record.items() if (drafts := _read_value(record, value))]
+    if len(found) != 1 or not all(map(_is_answered, found[0][1])):
+        return None
+    key, drafts = found[0]
+    about = _find_context(record, key)
+    return drafts if about is None else [Rejected(UNREAD_CONTEXT, f"the question may be about `{about}`")] * len(drafts)
+
+
+def _find_context(record: dict, key: str) -> str | None:
+    """Return the key of running text, or of a table, that a question under another key may be about."""
+    inner = load_json(record[key])
+    if not isinstance(inner, dict) or set(ASKED).isdisjoint(map(plain_key, inner)):
+        return None
+    for name, value in record.items():
+        text = " ".join(value) if list_of(value, str) else value
+        is_about = (isinstance(text, str) and is_running(text)) or list_of(value, list)
+        if is_about and ((role := read_name(name)) is None or role.role == "context"):
+            return name
+    return None
 
 
 def _read_value(record: dict, value: object) -> Sequence[Draft | Rejected] | None:
     if isinstance(value, str):
-        if turns := template_turns_of(value):
+        if transcripts.is_template(value) and (turns := transcripts.turns_of(value)):
             return [Draft(add_system(record, [*turns]))]
         value = load_json(value)
     if list_of(value, dict) and all(map(is_turn, value)):
@@ -122,4 +142,6 @@ def _read_value(record: dict, value: object) -> Sequence[Draft | Rejected] | Non
 
 
 def _is_answered(draft: Draft | Rejected) -> bool:
-    return isinstance(draft, Rejected) or ROLES.get(str(draft.turns[-1][0]).strip().lower()) == "assistant"
+    if isinstance(draft, Rejected):
+        return True
+    return bool(draft.turns[-1][1]) and ROLES.get(str(draft.turns[-1][0]).strip().lower()) == "assistant"
