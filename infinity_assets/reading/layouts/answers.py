@@ -71,6 +71,9 @@ def request_of(record: dict) -> str | None:
 def add_context(record: dict, *asked: object) -> str | None:
     """Return the context of a record (one text or several), followed by `asked`; empty if there is neither."""
     value = None if _CONTEXTS.isdisjoint(record) else first_of(record, CONTEXTS)
+    is_number = isinstance(value, int | float) or (isinstance(value, str) and len(value) < _PASSAGE_CHARS)
+    if is_number and _NAMES_ONLY.fullmatch(str(value)):
+        value = None
     if value is None and not _CONTEXT_LISTS.isdisjoint(record):
         listed = load_json(first_of(record, CONTEXT_LISTS))
         value = listed if isinstance(listed, list | dict) and _join_passages(listed) else None

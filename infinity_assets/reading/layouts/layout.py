@@ -34,7 +34,7 @@ OPENINGS = frozenset(
 UNREAD_CONTEXT = "unread_context"
 """Reason for a question about a text that no layout reads."""
 
-_ASKING = frozenset(("question_answer", "query_response", "multiple_choice", "question_object"))
+_ASKING = frozenset(("question_answer", "query_response", "multiple_choice", "question_object", "context_pairs"))
 """Layouts of questions, which are often about a text beside them."""
 
 _RUNNING = 40
@@ -220,14 +220,18 @@ def _find_doubtful(names: Mapping[object, str]) -> tuple[object, ...]:
     These are unknown keys before the question. What follows it is more often a remark, or the reasoning of the answer.
     """
     present = frozenset(names.values())
-    if _QUESTIONS.isdisjoint(present) or not _KNOWN_CONTEXTS.isdisjoint(present):
-        return ()
+    tables = tuple(key for key, name in names.items() if name == "table")
+    if _QUESTIONS.isdisjoint(present):
+        return () if _LISTS.isdisjoint(present) else tables
+    if not _KNOWN_CONTEXTS.isdisjoint(present):
+        return tables
     before = takewhile(lambda item: item[1] not in _QUESTIONS, names.items())
-    return tuple(
+    unknown = (
         key
-        for key, name in (*before, *((key, name) for key, name in names.items() if name == "table"))
+        for key, name in before
         if name not in _VOCABULARY and ((role := read_name(str(key))) is None or role.role == "context")
     )
+    return (*tables, *unknown)
 
 
 def is_running(text: str) -> bool:
@@ -243,7 +247,7 @@ def _find_unread_context(record: dict, keys: Iterable[object], drafts: Sequence[
         if isinstance(value, str):
             if is_running(value) and not any(value.strip() in text for text in texts):
                 return key
-        elif isinstance(value, dict) and (key == "table" or {"header", "rows"} <= value.keys()):
+        elif isinstance(value, dict | list) and value and plain_key(key) == "table":
             return key
     return None
 
@@ -267,7 +271,7 @@ _LIKE_PASSAGE = re.compile(
     r"(?:wiki|source|support|reference|reading)_(?:text|passage))$"
 )
 _QUESTIONS = frozenset(ASKED)
-_LISTS = frozenset(("qas", "qa_pairs", "qa_list"))
+_LISTS = frozenset(("qas", "qa_pairs", "qa_list", "questions"))
 """Keys of several questions about one context."""
 
 _REQUESTED = frozenset((*REQUESTS, "goal"))

@@ -18,6 +18,12 @@ WRONG = NAMES["wrong_options"]
 GOLD = NAMES["right_option"]
 """Keys of the right option, given as a letter, an index or its text."""
 
+_CHOSEN = (
+    "label", "correct_answer_id", "correct_id", "correct_answer_index", "correct_index", "correct_idx", "answer_idx",
+    "answer_index",
+)  # fmt: skip
+"""Keys of the number of the right one among `answers`."""
+
 _INDEXES = frozenset(NAMES["index_of_option"])
 _TRUTH = NAMES["option_is_right"]
 _TRUE = (True, 1, "true", "True", "1")
@@ -47,7 +53,11 @@ class Options(NamedTuple):
 
 def has_options(keys: frozenset[str]) -> bool:
     """Return whether a record with these keys, in plain form, may have options."""
-    return not keys.isdisjoint((*OPTIONS, *WRONG)) or keys >= {"answers", "label"} or bool(_option_columns(tuple(keys)))
+    return (
+        not keys.isdisjoint((*OPTIONS, *WRONG))
+        or ("answers" in keys and not keys.isdisjoint(_CHOSEN))
+        or bool(_option_columns(tuple(keys)))
+    )
 
 
 def find_options(record: dict) -> Options | None:
@@ -69,7 +79,8 @@ def find_options(record: dict) -> Options | None:
         texts = [str(record[key]).strip() for key in keys]
         return Options(texts, [key[-1].upper() for key in keys], None, columns.start) if len(keys) > 1 else None
     answers = record.get("answers")
-    return _read_options(answers) if list_of(answers, str) and isinstance(record.get("label"), int) else None  # ReClor
+    is_chosen = any(type(record.get(name)) is int for name in _CHOSEN)  # ReClor, QuAIL
+    return _read_options(answers) if list_of(answers, str) and is_chosen else None
 
 
 def find_right(record: dict, options: Options) -> list[int] | None:
