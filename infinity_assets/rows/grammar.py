@@ -135,7 +135,11 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             for mark in DEBRIS:
                 if mark in content:
                     return Rejected("template_debris", mark)
-        if message["role"] == "user" and ("<" in content or "[" in content) and (place := _MEDIA.search(content)):
+        if (
+            message["role"] == "user"
+            and ("<" in content or "[IM" in content or "](data:" in content)
+            and (place := _MEDIA.search(content))
+        ):
             return Rejected("non_text_content", place[0].strip())
     masked = [index for index, message in enumerate(messages) if type(message["content"]) is Masked] if masks else []
     for index in masked:

@@ -141,14 +141,20 @@ def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict 
         scores = record["target_scores"]
         if isinstance(scores, dict) and scores and all(isinstance(score, int | float) for score in scores.values()):
             return max(scores, key=lambda text: scores[text]), {"target_scores": scores}
-    key = next((key for key in keys if not is_missing(record.get(key))), None)
-    value = _find_better(record, key) if key else None
+    value = None
+    for key in keys:
+        value = record.get(key)
+        if value is not None and not is_missing(value):
+            value = _find_better(record, key) if isinstance(value, str) else value
+            break
     calls = None if _TOOLS.isdisjoint(record) else load_json(value)
     if list_of(calls, dict) and all("name" in call for call in calls):
         return tools.render_turn("tool_call", calls, {})[1], None
     kept: dict[str, object] = {}
     if isinstance(value, str):
         texts = [value]
+    elif not isinstance(value, list | dict) or (len(value) == 1 and isinstance(value, list) and is_plain(value[0])):
+        texts = alternatives(value)
     else:
         chosen = choose_answer(record, value)
         if isinstance(chosen, Rejected):
@@ -164,15 +170,16 @@ def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict 
     return answer, kept or None
 
 
-def _find_better(record: dict, key: str) -> object:
+def _find_better(record: dict, key: str) -> str:
     """Return the answer under a key, or the text that replaces it, such as `expected_output` beside `output`."""
     value = record[key]
     names = _better_names(key)
-    if isinstance(value, str) and not names.isdisjoint(record):
-        for name in names & record.keys():
-            better = record[name]
-            if isinstance(better, str) and not is_missing(better) and better.strip() not in value:
-                return better
+    if names.isdisjoint(record):
+        return value
+    for name in sorted(names & record.keys()):
+        better = record[name]
+        if isinstance(better, str) and not is_missing(better) and better.strip() not in value:
+            return better
     return value
 
 

@@ -9,6 +9,7 @@ from infinity_assets.rows.grammar import Rejected
 
 _CHOOSING = NAMES["choosing"]
 _INDEXES = frozenset(NAMES["index_of_option"])
+_NAMES = frozenset(_CHOOSING)
 _ORDER = ("wrong", None, "right")
 _PLACES = frozenset(("id", "idx", "index", "start", "end", "offset", "position", "byte", "char", "token", "tokens"))
 """Words in the names of numbers that say nothing about an answer."""
@@ -47,7 +48,7 @@ def choose_answer(record: dict, answers: object) -> Chosen | Rejected:
 def _choose_text(record: dict, answers: list) -> Chosen | Rejected:
     """Return texts with the right one first, by a key beside them."""
     texts = [str(answer).strip() for answer in answers]
-    for name in _CHOOSING:
+    for name in () if _NAMES.isdisjoint(record) else _CHOOSING:
         chosen = record.get(name)
         if chosen is None or is_missing(chosen) or isinstance(chosen, list | dict | bool):
             continue
@@ -57,7 +58,7 @@ def _choose_text(record: dict, answers: list) -> Chosen | Rejected:
             return Chosen(_put_first(answers, chosen))
         return Rejected("ambiguous_answer", f"`{name}`: {text[:80]}")
     for name, value in record.items():
-        marks = load_json(value, "[")
+        marks = load_json(value, "[") if isinstance(value, str) and value[:1] == "[" else value
         if (
             marks is not answers
             and isinstance(marks, list)

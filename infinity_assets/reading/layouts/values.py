@@ -119,13 +119,19 @@ def _texts_of_spans(value: dict) -> list[str]:
 def join_texts(*values: object) -> str | None:
     """Join values into one text with blank lines between them, or return `None` if one is not text."""
     texts = [text_of(value) for value in values]
-    return None if None in texts else "\n\n".join(_trim(text) for text in texts if text and text.strip())
+    return (
+        None
+        if None in texts
+        else "\n\n".join(
+            _trim(text) if text[0].isspace() else text.rstrip() for text in texts if text and not text.isspace()
+        )
+    )
 
 
 def _trim(text: str) -> str:
     """Return a text without blank lines and spaces around it, but with the indentation of the first of several lines."""
     trimmed = text.strip()
-    return _BLANK_LINES.sub("", text).rstrip() if text[0].isspace() and "\n" in trimmed else trimmed
+    return _BLANK_LINES.sub("", text).rstrip() if "\n" in trimmed else trimmed
 
 
 def first_of(record: dict, keys: Iterable[str]) -> object:
