@@ -90,6 +90,16 @@ class Progress(NamedTuple):
     """Seconds since the engine began to work on the batch."""
 
 
+class Attempt(NamedTuple):
+    """One of the attempts to answer the requests of a batch."""
+
+    kind: Kind
+    spec: Answering
+    stage: str
+    number: int
+    """Number of earlier attempts."""
+
+
 class Share(NamedTuple):
     """The requests of one caller in a batch that several callers share."""
 
@@ -172,38 +182,45 @@ class Inference:
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Return a vector of unit length per text: float32 of shape (texts, width), or (0, 0) without texts."""
-        return self._vectors(spec, texts, stage)
+        return self.embed_all(spec, [texts], stage)[0]
 
     def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
         """Embed the texts of several callers together, and return one array of vectors per caller."""
         import numpy as np
 
-        vectors = self._vectors(spec, [text for part in parts for text in part], stage)
+        texts = [text for part in parts for text in part]
+        keys = [request_key(spec.weights_id, EmbedRequest(text)) for text in texts]
+        stored = self._store.get("embed", spec.weights_id, keys)
+        cached = set(stored["key"])
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
+        frames = [stored] if stored.height else []
+        if missing:
+            frames += self._embed_missing(spec, missing, stored, stage)
+        vectors = np.empty((0, 0), dtype=np.float32)
+        if keys:
+            rows = pl.DataFrame({"key": keys}).join(pl.concat(frames), on="key", how="left", maintain_order="left")
+            vectors = rows["vector"].to_numpy()
         return np.split(vectors, np.cumsum([len(part) for part in parts])[:-1])
 
-    def _vectors(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
+    def _embed_missing(
+        self, spec: EmbedderSpec, missing: Mapping[str, str], stored: pl.DataFrame, stage: str
+    ) -> list[pl.DataFrame]:
+        """Embed texts without a stored vector, given by their keys, and return frames of key and vector."""
         import numpy as np
 
-        keys = [request_key(spec.weights_id, EmbedRequest(text)) for text in texts]
-        frames = [self._store.get("embed", spec.weights_id, keys)]
-        cached = set(frames[0]["key"])
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
-        if missing:
-            # After sorting by length, the texts of a chunk are about equally long and need little padding.
-            order = sorted(missing, key=lambda key: (len(missing[key]), key))
-            with self._pool.embedder(spec) as embedder:
-                for start in range(0, len(order), EMBED_CHUNK):
-                    chunk = order[start : start + EMBED_CHUNK]
-                    vectors = np.asarray(embedder.encode([missing[key] for key in chunk]), dtype=np.float32)
-                    frames.append(pl.DataFrame({"key": chunk, "vector": vectors}))
-                    self._store.append("embed", spec.weights_id, frames[-1])
-                    self._progress(
-                        Progress(stage, len(cached) + start + len(chunk), len(cached) + len(order), len(cached), 0)
-                    )
-        if not keys:
-            return np.empty((0, 0), dtype=np.float32)
-        known = pl.concat([frame for frame in frames if not frame.is_empty()])
-        return pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["vector"].to_numpy()
+        frames = []
+        done = stored.height
+        # After sorting by length, the texts of a chunk are about equally long and need little padding.
+        order = sorted(missing, key=lambda key: (len(missing[key]), key))
+        with self._pool.embedder(spec) as embedder:
+            for start in range(0, len(order), EMBED_CHUNK):
+                chunk = order[start : start + EMBED_CHUNK]
+                vectors = np.asarray(embedder.encode([missing[key] for key in chunk]), dtype=np.float32)
+                frames.append(pl.DataFrame({"key": chunk, "vector": vectors}))
+                self._store.append("embed", spec.weights_id, frames[-1])
+                done += len(chunk)
+                self._progress(Progress(stage, done, stored.height + len(order), stored.height, 0))
+        return frames
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
         """Open an embedder for the duration of a `with` block, bypassing the store.
@@ -230,7 +247,6 @@ class Inference:
         Each call is recorded in the ledger of its caller, and its cost only for the first of several equal requests.
         """
         requests = [request for share in shares for request in share.requests]
-        stage = shares[0].stage
         columns = {
             "share": [number for number, share in enumerate(shares) for _ in share.requests],
             "key": [request_key(spec.weights_id, request) for request in requests],
@@ -251,16 +267,15 @@ class Inference:
         answers = pl.DataFrame(schema=_STORED)
         following: dict[int, AnyRequest] = {}
         tries: Counter[tuple[int, str]] = Counter()
-        for attempt in itertools.count():
+        for number in itertools.count():
+            attempt = Attempt(kind, spec, shares[0].stage, number)
             pending = [following.get(at) or requests[at] for at in current["at"]]
-            lines, generations = self._run_attempt(
-                kind, spec, asked, current, pending, stage, attempt, [share.ledger for share in shares]
-            )
+            lines, generations = self._run_attempt(attempt, asked, current, pending, [share.ledger for share in shares])
             parts.append(generations)
             # A later attempt with a transient error or `prompt_too_long` does not replace the earlier answer.
-            better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
+            better = pl.lit(number == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
             answers = pl.concat([answers, lines.filter(better)]).unique("at", keep="last", maintain_order=True)
-            following = self._plan_retries(lines, dict(zip(current["at"], pending, strict=True)), tries, attempt)
+            following = self._plan_retries(lines, dict(zip(current["at"], pending, strict=True)), tries, number)
             if not following:
                 break
             keys = [request_key(spec.weights_id, request) for request in following.values()]
@@ -275,30 +290,25 @@ class Inference:
 
     def _run_attempt(
         self,
-        kind: Kind,
-        spec: Answering,
+        attempt: Attempt,
         asked: pl.DataFrame,
         current: pl.DataFrame,
         requests: Sequence[AnyRequest],
-        stage: str,
-        attempt: int,
         ledgers: Sequence[Ledger],
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Answer the requests of one attempt and record its calls in the ledgers.
+        """Answer the requests of one attempt and record its calls in the ledgers, one per `Share`.
 
         Args:
-            kind: Kind of the requests.
-            spec: Their model.
+            attempt: The attempt.
             asked: All requests of the batch, with schema `_ASKED`, but `at` instead of key and room.
             current: One row per request of this attempt: at, key, room.
             requests: The requests of this attempt, in the order of `current`.
-            stage: Name of the stage.
-            attempt: Number of the attempt, from 0.
-            ledgers: One ledger per `Share`.
+            ledgers: The ledgers.
 
         Returns:
             Stored lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.
         """
+        kind, spec, stage, _ = attempt
         first = current.with_row_index("number").unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
         stored = self._store.get(kind, spec.weights_id, first["key"], first["room"], spec.max_model_len)
         missing = first.join(stored, on=_KEY_AND_ROOM, how="anti", maintain_order="left")
@@ -310,8 +320,7 @@ class Inference:
         try:
             if not missing.is_empty():
                 pending = [requests[number] for number in missing["number"]]
-                keys = missing["key"].to_list()
-                unstored, seconds = self._ask_engine(kind, spec, keys, pending, stage, stored.height, attempt)
+                unstored, seconds = self._ask_engine(attempt, missing, pending, stored.height)
                 self._store.compact(SEGMENTS, kind, spec.weights_id)
         except BaseException:
             seconds = time.monotonic() - began
@@ -329,7 +338,7 @@ class Inference:
             words_only = lines.filter(
                 pl.col("at").is_in(chosen), pl.col("error").is_null(), pl.col("choice_logprobs").is_null()
             )["at"]
-            generations = _ledger_rows(asked, lines, kind, spec, attempt, seconds)
+            generations = _ledger_rows(asked, lines, attempt, seconds)
             tokens = generations.select(new_tokens=_NEW_TOKENS)["new_tokens"]
             for number, ledger in enumerate(ledgers):
                 mine = generations["share"] == number
@@ -368,20 +377,15 @@ class Inference:
         return following
 
     def _ask_engine(
-        self,
-        kind: Kind,
-        spec: Answering,
-        keys: list[str],
-        requests: list[AnyRequest],
-        stage: str,
-        cached: int,
-        attempt: int,
+        self, attempt: Attempt, missing: pl.DataFrame, requests: list[AnyRequest], cached: int
     ) -> tuple[pl.DataFrame, float]:
-        """Send requests to an engine and store its answers.
+        """Send requests to an engine and store its answers. `missing` has their keys, and `cached` others are stored.
 
         Returns:
             The lines with retriable errors, which are not stored, and the seconds that the engine worked.
         """
+        kind, spec, stage, _ = attempt
+        keys = missing["key"].to_list()
         unsaved: list[dict[str, Any]] = []
         unstored: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []  # held back: if all requests are invalid, the fault lies elsewhere
@@ -409,7 +413,7 @@ class Inference:
                             f"{_describe_error(unstored[-1])}"
                         )
                     useless += response.error in _USELESS
-                    if attempt == 0 and useless == UNUSABLE == done - cached + 1:
+                    if attempt.number == 0 and useless == UNUSABLE == done - cached + 1:
                         raise EngineMisconfigured(
                             f"{stage}: none of the first {UNUSABLE} answers of {spec.model} can be used, the last: "
                             f"{response.error}: {response.cause}"
@@ -457,19 +461,18 @@ def _store_line(key: str, request: AnyRequest, response: Response) -> dict[str, 
     return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
-def _ledger_rows(
-    asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float
-) -> pl.DataFrame:
+def _ledger_rows(asked: pl.DataFrame, lines: pl.DataFrame, attempt: Attempt, seconds: float) -> pl.DataFrame:
     """Return the calls of an attempt in the order of their requests: the column `share`, then those of `GENERATIONS`.
 
     Hourly costs are distributed over the calls in proportion to their tokens.
     """
+    kind, spec, _, number = attempt
     price = spec.price
     share = (_NEW_TOKENS / _NEW_TOKENS.sum()).fill_nan(0.0)
     by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
     generations = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
         cached=_CACHED,
-        request_key="key", kind=pl.lit(kind), model=pl.lit(spec.weights_id), attempt=pl.lit(attempt),
+        request_key="key", kind=pl.lit(kind), model=pl.lit(spec.weights_id), attempt=pl.lit(number),
     )  # fmt: skip
     cost = (
         pl.when(~pl.col("cached")).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)

@@ -1,24 +1,19 @@
 """Model clients that record their calls for a plan: one calls engines, the other uses stored responses only."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from infinity_assets.inference.client import Answering, Answers, AnyRequest, Inference, Share
+from infinity_assets.inference.client import Answering, Answers, AnyRequest, Attempt, Inference, Share
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.ledger import Ledger
-from infinity_assets.inference.requests import (
-    EmbedRequest,
-    Kind,
-    request_key,
-    room_of,
-    text_of,
-)
+from infinity_assets.inference.requests import Kind, room_of, text_of
 from infinity_assets.inference.responses.store import RESPONSES
+from infinity_assets.rows.frames import conform
 from infinity_assets.settings.models import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -61,8 +56,6 @@ class ObservedInference(Inference):
         self.specs: dict[str, Answering] = {}
         """The settings of the models that were called, by `weights_id`."""
         self.embedded: list[EmbeddingBatch] = []
-        self.opening = 0.0
-        """Seconds that opening the engines took."""
 
     @property
     def calls(self) -> pl.DataFrame:
@@ -86,41 +79,14 @@ class ObservedInference(Inference):
         self.specs[spec.weights_id] = spec
         return answers
 
-    def _ask_engine(
-        self,
-        kind: Kind,
-        spec: Answering,
-        keys: list[str],
-        requests: list[AnyRequest],
-        stage: str,
-        cached: int,
-        attempt: int,
-    ) -> tuple[pl.DataFrame, float]:
-        self._open(self._pool.engine(spec))
-        return super()._ask_engine(kind, spec, keys, requests, stage, cached, attempt)
-
-    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Embed texts like `Inference.embed`, and record the batch."""
-        missing = self._look_up(spec, texts)[1]
-        if missing:
-            self._open(self._pool.embedder(spec))
-        began = time.monotonic()
-        vectors = super().embed(spec, texts, stage)
-        self.embedded.append(EmbeddingBatch(stage, spec, tuple(missing.values()), time.monotonic() - began))
-        return vectors
-
-    def _look_up(self, spec: EmbedderSpec, texts: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str]]:
-        """Return the stored vectors of texts, and the texts without a stored vector, by request key."""
-        by_key = {request_key(spec.weights_id, EmbedRequest(text)): text for text in texts}
-        stored = self._store.get("embed", spec.weights_id, list(by_key))
-        held = set(stored["key"])
-        return stored, {key: text for key, text in by_key.items() if key not in held}
-
-    def _open(self, engine: AbstractContextManager[Any]) -> None:
-        """Open an engine and add the duration to `opening`. The pool keeps the engine open for later calls."""
-        began = time.monotonic()
-        with engine:
-            self.opening += time.monotonic() - began
+    def _embed_missing(
+        self, spec: EmbedderSpec, missing: Mapping[str, str], stored: pl.DataFrame, stage: str
+    ) -> list[pl.DataFrame]:
+        began, opening = time.monotonic(), self._pool.opening_seconds
+        frames = super()._embed_missing(spec, missing, stored, stage)
+        seconds = time.monotonic() - began - (self._pool.opening_seconds - opening)
+        self.embedded.append(EmbeddingBatch(stage, spec, tuple(missing.values()), seconds))
+        return frames
 
 
 class StoredInference(ObservedInference):
@@ -130,43 +96,27 @@ class StoredInference(ObservedInference):
     """
 
     def _ask_engine(
-        self,
-        kind: Kind,
-        spec: Answering,
-        keys: list[str],
-        requests: list[AnyRequest],
-        stage: str,
-        cached: int,
-        attempt: int,
+        self, attempt: Attempt, missing: pl.DataFrame, requests: list[AnyRequest], cached: int
     ) -> tuple[pl.DataFrame, float]:
-        failed = {"key": keys, "room": [room_of(request) for request in requests], "error": NOT_ASKED}
-        lines = pl.DataFrame(failed, schema_overrides={"room": pl.Int64})
-        return pl.concat([pl.DataFrame(schema={**RESPONSES, "room": pl.Int64}), lines], how="diagonal"), 0.0
+        lines = missing.select("key", "room", error=pl.lit(NOT_ASKED))
+        return conform(lines, {**RESPONSES, "room": pl.Int64}, fill=True), 0.0
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
         """Yield a `BlindEmbedder`. Bulk embedding makes no model calls, so a plan leaves it out."""
         yield BlindEmbedder()
 
-    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Return stored vectors, and random vectors for the other texts. A random vector is close to no other."""
+    def _embed_missing(
+        self, spec: EmbedderSpec, missing: Mapping[str, str], stored: pl.DataFrame, stage: str
+    ) -> list[pl.DataFrame]:
+        """Return random vectors. A random vector is close to no other."""
         import numpy as np
 
-        stored, missing = self._look_up(spec, texts)
         self.embedded.append(EmbeddingBatch(stage, spec, tuple(missing.values()), 0.0))
-        if not texts:
-            return np.empty((0, 0), dtype=np.float32)
         width = stored["vector"].to_numpy().shape[1] if stored.height else _WIDTH
-        random = np.random.default_rng(len(texts)).normal(size=(len(missing), width)).astype(np.float32)
-        random /= np.linalg.norm(random, axis=1, keepdims=True)
-        parts = [stored] if stored.height else []
-        parts += [pl.DataFrame({"key": list(missing), "vector": random})] if missing else []
-        keys = [request_key(spec.weights_id, EmbedRequest(text)) for text in texts]
-        return (
-            pl.DataFrame({"key": keys})
-            .join(pl.concat(parts), on="key", how="left", maintain_order="left")["vector"]
-            .to_numpy()
-        )
+        vectors = np.random.default_rng(len(missing)).normal(size=(len(missing), width)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return [pl.DataFrame({"key": list(missing), "vector": vectors})]
 
 
 class BlindEmbedder:

@@ -136,7 +136,6 @@ class Planner:
         self._unknown: set[str] = set()  # assets whose number of rows cannot be estimated
         self._hollow: set[str] = set()  # assets whose rows lack model answers
         self._paid = pl.DataFrame(schema=CALLS)
-        self._opening = 0.0
 
     def make(self, until: str | None = None) -> Plan:
         """Make the plan of all assets, or of the asset `until` and those upstream of it."""
@@ -155,7 +154,7 @@ class Planner:
         used = int(self._paid["prompt_tokens"].sum()) + int(self._paid["completion_tokens"].sum())
         return Plan(
             made_at, self._size, self._offline, reasons, tuple(plans), tuple(self._notes(reasons, plans)),
-            self._opening, self._paid.height, used, float(self._paid["took"].sum()),
+            self._models.engines.opening_seconds, self._paid.height, used, float(self._paid["took"].sum()),
         )  # fmt: skip
 
     def _partitions(self, registered: Registered) -> list[str]:
@@ -326,7 +325,6 @@ class Planner:
                 choose[partition] = sample.take_stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
         asked = self._run(registered, choose, ObservedInference, choose)
-        self._opening += asked.models.opening
         self._paid = pl.concat([self._paid, asked.paid])
         return asked
 
@@ -347,7 +345,6 @@ class Planner:
             places = np.linspace(0, len(batch.missing) - 1, min(len(batch.missing), self._size)).astype(int)
             models.embed(batch.spec, [batch.missing[place] for place in places], batch.stage)
             took += models.embedded[-1].seconds * len(batch.missing) / len(places)
-        self._opening += models.opening
         return count, took
 
     def _disk(

@@ -90,7 +90,7 @@ def test_opening_an_engine_does_not_count_for_the_duration_of_a_batch(
     store: ResponseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("infinity_assets.runs.observed_calls.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("infinity_assets.inference.engines.pool.time.monotonic", lambda: clock[0])
 
     def open_engine(spec, models):
         clock[0] += 100
@@ -100,8 +100,9 @@ def test_opening_an_engine_does_not_count_for_the_duration_of_a_batch(
         clock[0] += 2
         return Response(text="yes", prompt_tokens=1, completion_tokens=1)
 
-    recorded = ObservedInference(store, EnginePool(Path(), engine=open_engine))
+    pool = EnginePool(Path(), engine=open_engine)
+    recorded = ObservedInference(store, pool)
     recorded.generate(SPEC, [ask("a"), ask("b")], "answer")
     recorded.generate(SPEC, [ask("c")], "answer")
     assert recorded.calls["took"].to_list() == [2, 2, 2]
-    assert recorded.opening == 100
+    assert pool.opening_seconds == 100

@@ -1,6 +1,7 @@
 """The pool of the open engines of this process."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -77,6 +78,8 @@ class EnginePool:
         self._open: dict[str, tuple[Spec, Any]] = {}
         self._asleep: dict[str, Any] = {}
         self._lock = threading.RLock()
+        self.opening_seconds = 0.0
+        """Total seconds that opening and waking took."""
 
     def engine(self, spec: ModelSpec | RewardSpec) -> AbstractContextManager[Any]:
         """Open an engine or reward model for the duration of a `with` block.
@@ -103,8 +106,10 @@ class EnginePool:
             if kind in self._open and _engine_key(self._open[kind][0]) != _engine_key(spec):
                 self._put_away(kind)
             if kind not in self._open:
+                began = time.monotonic()
                 with reporter().show_startup(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
                     self._open[kind] = (spec, self._wake(spec) or opener(spec, self.folder))
+                self.opening_seconds += time.monotonic() - began
             try:
                 yield self._open[kind][1]
             except BaseException:
