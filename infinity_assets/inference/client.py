@@ -32,7 +32,6 @@ from infinity_assets.inference.requests import (
     GenerateRequest,
     Kind,
     Request,
-    Response,
     RewardRequest,
     ScoreRequest,
     most_tokens,
@@ -405,7 +404,9 @@ class Inference:
                     response = check_response(request, response)
                     retriable = response.error in RETRIABLE
                     kept = unstored if retriable else refused if response.error == INVALID_REQUEST else unsaved
-                    kept.append(_store_line(keys[position], request, response))
+                    room = room_of(request)
+                    line = {"key": keys[position], "prompt": request.prompt, "max_tokens": room or None, "room": room}
+                    kept.append({**line, **asdict(response)})
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(
@@ -453,12 +454,6 @@ class Inference:
 
 def _describe_error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
-
-
-def _store_line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
-    """Return a response as a line for the store, with the `room` of its request as an additional field."""
-    room = room_of(request)
-    return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
 def _ledger_rows(asked: pl.DataFrame, lines: pl.DataFrame, attempt: Attempt, seconds: float) -> pl.DataFrame:

@@ -1,7 +1,5 @@
 """Record of a step's model calls, for the ledger table `generations` and the measures on the asset's page."""
 
-from collections import defaultdict
-
 import polars as pl
 
 from infinity_assets.rows.schema import GENERATIONS, empty
@@ -15,30 +13,21 @@ class Ledger:
 
     def __init__(self) -> None:
         self._batches: list[pl.DataFrame] = []
-        self._seconds: dict[str, float] = defaultdict(float)
+        self.seconds = 0.0
+        """Total seconds that engines worked."""
         self.words_only = 0
         """Number of choices without log-probabilities, of which only the word that the model wrote is known."""
 
     def add(self, generations: pl.DataFrame, seconds: float) -> None:
-        """Add the calls of a batch.
-
-        Args:
-            generations: Calls of schema `GENERATIONS`, all to one model.
-            seconds: Seconds that the engine worked on them.
-        """
+        """Add the calls of a batch, of schema `GENERATIONS`, and the seconds that the engine worked on them."""
         self._batches.append(generations)
         if generations.height:
-            self._seconds[generations["model"][0]] += seconds
+            self.seconds += seconds
 
     @property
     def generations(self) -> pl.DataFrame:
         """All calls, with schema `GENERATIONS`."""
         return pl.concat([empty(GENERATIONS), *self._batches])
-
-    @property
-    def seconds(self) -> float:
-        """Total seconds that engines worked."""
-        return sum(self._seconds.values())
 
     def measures(self) -> dict[str, int | float | str]:
         """Return the number of calls, and the tokens, speed and cost of the calls that reached a model.
@@ -65,11 +54,7 @@ class Ledger:
             "prompt tokens": prompt_tokens,
             "completion tokens": completion_tokens,
             "engine seconds": round(self.seconds, 1),
-            **(
-                {name: round(count / self.seconds, 1) for name, count in rates.items()}
-                if self.seconds > 0 and new.height
-                else {}
-            ),
+            **{name: round(count / self.seconds, 1) for name, count in rates.items() if self.seconds and new.height},
             **({"cost": round(cost, 4)} if cost else {}),
         }
 

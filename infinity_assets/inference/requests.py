@@ -156,11 +156,9 @@ class Response:
     """Thoughts of the model before the answer, from tags in the text or from a field of the server's reply."""
 
 
-def make_failure(
-    error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None
-) -> Response:
+def make_failure(error: str, cause: object, prompt_tokens: int = 0, window: int | None = None) -> Response:
     """Return a response with an error. Its cause is cut to 1,000 characters."""
-    return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
+    return Response(prompt_tokens=prompt_tokens, error=error, cause=str(cause)[:1000], window=window)
 
 
 def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | None = None) -> Response:

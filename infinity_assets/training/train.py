@@ -62,10 +62,10 @@ def iterate_batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[
 
 def pad_batch(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
     """Pad a batch to input_ids, attention_mask and labels of shape (rows, longest row)."""
-    longest = max(len(tokens) for tokens, _ in rows)
 
     def pad(lists: list[list[int]], filler: int) -> torch.Tensor:
-        return torch.tensor([values + [filler] * (longest - len(values)) for values in lists], device=device)
+        rows = [torch.tensor(values, device=device) for values in lists]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
 
     return {
         "input_ids": pad([tokens for tokens, _ in rows], 0),

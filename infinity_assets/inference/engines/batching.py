@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, takewhile
 from typing import Any, TypeVar
 
@@ -131,11 +132,8 @@ def pad(rows: Sequence[Sequence[int]], device: Any, left: bool = False, filler: 
     """
     import torch
 
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), filler)
-    mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
-        place = slice(longest - len(row), None) if left else slice(len(row))
-        ids[number, place] = torch.tensor(row)
-        mask[number, place] = 1
+    tokens = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    padded = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True, padding_side="left" if left else "right")
+    ids = padded(tokens, padding_value=filler)
+    mask = padded([torch.ones_like(row) for row in tokens])
     return ids.to(device), mask.to(device)

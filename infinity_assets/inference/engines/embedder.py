@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from infinity_assets.inference.engines.batching import free
 from infinity_assets.settings.models import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -78,26 +79,19 @@ class Embedder:
         import numpy as np
 
         window = self.spec.max_tokens
-        pieces = [
-            encoding.ids
-            for encoding in self._counting.encode_batch_fast([text[: window * _CHARS_PER_TOKEN] for text in texts])
-        ]
-        lengths = np.array([len(ids) for ids in pieces], dtype=np.int64)
-        owner = np.repeat(np.arange(len(pieces)), lengths)
-        known = ~np.isin(
-            np.fromiter((token for ids in pieces for token in ids), np.int64, int(lengths.sum())), self._unknown
-        )
-        unknown = 1 - np.bincount(owner, known, minlength=len(pieces)) / np.maximum(lengths, 1)
+        encodings = self._counting.encode_batch_fast([text[: window * _CHARS_PER_TOKEN] for text in texts])
+        tokens = [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
+        owner = np.repeat(np.arange(len(tokens)), lengths)
+        known = ~np.isin(np.concatenate([*tokens, np.empty(0, np.int64)]), self._unknown)
+        unknown = 1 - np.bincount(owner, known, minlength=len(tokens)) / np.maximum(lengths, 1)
         longer = np.array([len(text) > window * _CHARS_PER_TOKEN for text in texts], dtype=bool)
         return Reading((lengths > window) | longer, np.where(lengths > 0, unknown, 0).astype(np.float32))
 
     def close(self) -> None:
         """Free the memory."""
-        import torch
-
         del self._model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
 
 
 def _find_unknown_ids(tokenizer: Any) -> list[int]:

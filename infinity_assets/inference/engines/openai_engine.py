@@ -227,10 +227,8 @@ class OpenAIEngine:
                     )
             return attempt
         finally:
-            if attempt is None:
-                self._limit.leave(turn.ticket, None)
-            else:
-                self._limit.leave(turn.ticket, attempt.outcome, min(attempt.retry_after, LONGEST_RETRY_AFTER))
+            wait = min(attempt.retry_after, LONGEST_RETRY_AFTER) if attempt else 0.0
+            self._limit.leave(turn.ticket, attempt and attempt.outcome, wait)
 
     async def _ask_once(self, request: Request) -> _Attempt:
         """Make one call and classify its errors. Raises `EngineMisconfigured` if every request would fail."""

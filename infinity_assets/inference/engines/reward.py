@@ -6,6 +6,7 @@ sequence-classification head at its end, a float32 of any size and sign.
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ class TransformersReward(RewardModel):
 
         # The model finds the end of a conversation by its padding token. If it has none, use any token that does not
         # occur in the batch.
-        filler = self._filler if self._filler is not None else _find_absent_token(batch)
+        filler = self._filler
+        if filler is None:
+            present = {token for job in batch for token in job.tokens}
+            filler = next(token for token in count() if token not in present)
         self._model.config.get_text_config().pad_token_id = filler
         ids, mask = pad([job.tokens for job in batch], self._model.device, filler=filler)
         with torch.inference_mode():
@@ -129,9 +133,3 @@ class VllmReward(RewardModel):
 def open_reward(spec: RewardSpec, folder: Path) -> RewardModel:
     """Open a reward model in vLLM or transformers, as `spec.backend` says."""
     return VllmReward(spec, folder) if spec.backend == "vllm" else TransformersReward(spec, folder)
-
-
-def _find_absent_token(batch: Sequence[Job]) -> int:
-    """Return the smallest token that occurs in no conversation of the batch."""
-    present = {token for job in batch for token in job.tokens}
-    return next(token for token in range(len(present) + 1) if token not in present)

@@ -150,12 +150,9 @@ class VllmEngine:
             if request.choices and firsts:
                 return self._prepare_choice(position, tokens, request.choices, firsts)
             if request.choices:
-                arguments = {
-                    "temperature": 0.0,
-                    "structured_outputs": _structured_outputs(choice=list(request.choices)),
-                }
+                arguments = {"temperature": 0.0, "structured_outputs": {"choice": list(request.choices)}}
             elif request.schema is not None:
-                arguments["structured_outputs"] = _structured_outputs(json=request.schema)
+                arguments["structured_outputs"] = {"json": request.schema}
         if long := self._prompting.reject_too_long(tokens, sampling.max_tokens):
             return long
         params = _sampling_params(max_tokens=sampling.max_tokens, **arguments)
@@ -269,17 +266,12 @@ def _patch_llvmlite() -> None:
         ffi.lib._fntab["__dict__"] = {}
 
 
-def _sampling_params(**arguments: Any) -> "SamplingParams":
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+def _sampling_params(structured_outputs: dict[str, Any] | None = None, **arguments: Any) -> "SamplingParams":
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
+    if structured_outputs:
+        arguments["structured_outputs"] = StructuredOutputsParams(**structured_outputs)
     return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **arguments)
-
-
-def _structured_outputs(**arguments: Any) -> Any:
-    from vllm.sampling_params import StructuredOutputsParams
-
-    return StructuredOutputsParams(**arguments)
 
 
 def _is_invalid_request(error: Exception) -> bool:

@@ -17,6 +17,7 @@ the present one. The first line that meets these conditions is returned.
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -307,15 +308,8 @@ def _find_fault(segment: Segment, kind: Kind) -> str | None:
 
 def _groups(segments: list[Segment], above: int, large: int = LARGE) -> list[list[Segment]]:
     """Return the groups of two or more neighboring segments that should be merged. Large segments separate them."""
-    groups: list[list[Segment]] = []
-    small: list[Segment] = []
-    for segment in [*segments, None]:
-        if segment is not None and segment.size < large:
-            small.append(segment)
-        elif small:
-            groups += _group_run(small, above, large)
-            small = []
-    return groups
+    runs = (list(run) for is_small, run in groupby(segments, lambda segment: segment.size < large) if is_small)
+    return [group for run in runs for group in _group_run(run, above, large)]
 
 
 def _group_run(segments: list[Segment], above: int, large: int) -> list[list[Segment]]:
