@@ -58,10 +58,11 @@ class ServedModel:
         self._secret = Secret(os.environ.get(spec.api_key_env, ""))
         for name in ("httpx2", "httpcore2"):  # they log requests and the headers of replies, which may quote the key
             logging.getLogger(name).setLevel(logging.WARNING)
+        key = {"authorization": f"Bearer {self._secret.value}"} if self._secret.value else {}
         self._client: Any = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT_ALIVE),
-            headers={"content-type": "application/json", **self._authorization()},
+            headers={"content-type": "application/json", **key},
         )
         self._errors: Any = (httpx2.HTTPError, httpx2.InvalidURL)
         self._header: list[int] | None = None
@@ -100,9 +101,6 @@ class ServedModel:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    def _authorization(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._secret.value}"} if self._secret.value else {}
 
     async def _generate(self, request: GenerateRequest) -> Response:
         if request.choices:
@@ -147,14 +145,14 @@ class ServedModel:
                 if response.error or is_enforced or (response.finish_reason == "length" and not written.thought):
                     return response
             self._choice_methods.discard("structured_outputs")  # rejected or ignored
-        schema = api.choice_schema(choices)
-        response = api.read_choice(
-            await self._chat_with_schema(request, schema, **api.greedy(max_tokens=CHOICE_TOKENS)), choices
-        )
-        if response.text in choices or response.finish_reason != "length":
-            return response
-        fields = api.greedy(max_tokens=THOUGHT_TOKENS)
-        return api.read_choice(await self._chat_with_schema(request, schema, **fields), choices)
+        response = Response()
+        for most in (CHOICE_TOKENS, THOUGHT_TOKENS):
+            fields = api.greedy(max_tokens=most)
+            reply = await self._chat_with_schema(request, api.choice_schema(choices), **fields)
+            response = api.read_choice(reply, choices)
+            if response.text in choices or response.finish_reason != "length":
+                break
+        return response
 
     async def _chat_if_supported(self, request: GenerateRequest, **fields: Any) -> Any:
         """Return the reply, or None if the server rejects the additional fields."""

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -83,9 +84,7 @@ class TransformersEngine:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.spec = spec
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._tokenizer = tokenizer
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         arguments: dict[str, Any] = {"dtype": precision(spec.dtype, device()), "local_files_only": True, **spec.engine}
         model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments).eval()
         self._model = model if "device_map" in arguments else model.to(device())
@@ -119,7 +118,9 @@ class TransformersEngine:
                 tokens, special, stop = self._prompting.encode_chat(request.messages), False, ()
                 firsts = self._prompting.find_first_tokens(request.choices) if request.choices else None
                 if request.choices and firsts:
-                    return self._prepare_choice(position, tokens, request.choices, firsts)
+                    places = [len(tokens) - 1] * len(firsts)
+                    job = _ScoringJob(position, tokens, places, list(firsts), partial(make_choice, request.choices), 1)
+                    return self._prompting.reject_too_long(tokens, 1) or job
         if long := self._prompting.reject_too_long(tokens, request.sampling.max_tokens):
             return long
         # Draws must be reproducible even without a seed.
@@ -136,22 +137,8 @@ class TransformersEngine:
         if isinstance(scored, Response):
             return scored
         tokens, start, cut_at = scored
-
-        def answer(logprobs: list[float]) -> Response:
-            return make_score(logprobs, cut_at=cut_at)
-
-        return _ScoringJob(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
-
-    def _prepare_choice(
-        self, position: int, tokens: list[int], choices: tuple[str, ...], firsts: tuple[int, ...]
-    ) -> _Job | Response:
-        if long := self._prompting.reject_too_long(tokens, 1):
-            return long
-
-        def answer(logprobs: list[float]) -> Response:
-            return make_choice(choices, logprobs)
-
-        return _ScoringJob(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
+        places = list(range(start - 1, len(tokens) - 1))
+        return _ScoringJob(position, tokens, places, tokens[start:], partial(make_score, cut_at=cut_at))
 
     def _grammar(self, request: GenerateRequest) -> Any:
         """Compile the schema or the choices of a request with xgrammar, whose compiler caches its results."""

@@ -62,7 +62,6 @@ class VllmEngine:
 
     def __init__(self, spec: ModelSpec, folder: Path):
         """Load the weights in `folder`. For the embedded model on two cores, this takes 12 seconds, mostly imports."""
-        self.spec = spec
         self._llm = load(spec, folder)
         self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
         self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
