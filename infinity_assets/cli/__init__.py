@@ -185,7 +185,7 @@ def fetch() -> None:
 
     for spec in list_specs(Settings()):
         if getattr(spec, "backend", "") != "openai":
-            click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
+            click.echo(f"{spec.model}  {download(spec, models_dir())}")
 
 
 def _quiet() -> None:

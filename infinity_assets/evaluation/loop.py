@@ -17,29 +17,18 @@ from infinity_assets.settings.foundation import Loop
 
 TURN = pl.Struct(
     {
-        "turn": pl.Int64,
-        "model": pl.String,
-        "subject": pl.String,
-        "score": pl.Float64,
-        "stderr": pl.Float64,
-        "reference": pl.Float64,
-        "relaxed": pl.Boolean,
-        "factor": pl.Float64,
-        "why": pl.String,
+        "turn": pl.Int64, "model": pl.String, "subject": pl.String, "score": pl.Float64, "stderr": pl.Float64,
+        "reference": pl.Float64, "relaxed": pl.Boolean, "factor": pl.Float64, "why": pl.String,
     }
-)
+)  # fmt: skip
 """The outcome of one turn for one domain: mean scores over its benchmarks, and the new factor of its share."""
 
 STATE = pl.Schema(
     {
-        "domain": pl.String,
-        "factor": pl.Float64,
-        "turn": pl.Int64,
-        "why": pl.String,
-        "scores": pl.String,
-        "turns": pl.List(TURN),
+        "domain": pl.String, "factor": pl.Float64, "turn": pl.Int64, "why": pl.String,
+        "scores": pl.String, "turns": pl.List(TURN),
     }
-)
+)  # fmt: skip
 """State of the loop, one line per domain. `scores` is the fingerprint of the scores that the last turn used."""
 
 PROXY = "proxy"

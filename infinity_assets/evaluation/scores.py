@@ -13,19 +13,11 @@ from infinity_assets.errors import InfinityError
 
 SCORE = pl.Schema(
     {
-        "model": pl.String,
-        "role": pl.String,
-        "benchmark": pl.String,
-        "domain": pl.String,
-        "kind": pl.String,
-        "items": pl.Int64,
-        "answered": pl.Int64,
-        "score": pl.Float64,
-        "stderr": pl.Float64,
-        "origin": pl.String,
-        "error": pl.String,
+        "model": pl.String, "role": pl.String, "benchmark": pl.String, "domain": pl.String, "kind": pl.String,
+        "items": pl.Int64, "answered": pl.Int64, "score": pl.Float64, "stderr": pl.Float64,
+        "origin": pl.String, "error": pl.String,
     }
-)
+)  # fmt: skip
 """Results, one line per model and benchmark. Key: model, benchmark."""
 
 TESTED, OTHER, REFERENCE = "tested", "other", "reference"

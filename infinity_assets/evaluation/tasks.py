@@ -28,20 +28,11 @@ EXACT, CHOICE, CODE = "exact_match", "multiple_choice", "code_execution"
 
 TASK = pl.Schema(
     {
-        "item_id": pl.String,
-        "benchmark": pl.String,
-        "domain": pl.String,
-        "language": pl.String,
-        "kind": pl.String,
-        "question": pl.String,
-        "options": pl.Int64,
-        "form": pl.String,
-        "expected": pl.String,
-        "setup": pl.String,
-        "tests": pl.String,
-        "entry_point": pl.String,
+        "item_id": pl.String, "benchmark": pl.String, "domain": pl.String, "language": pl.String, "kind": pl.String,
+        "question": pl.String, "options": pl.Int64, "form": pl.String, "expected": pl.String,
+        "setup": pl.String, "tests": pl.String, "entry_point": pl.String,
     }
-)
+)  # fmt: skip
 """Tasks, one line per benchmark item. Key: item_id. `kind`: null if no rule can check an answer; `question`: the text
 to ask, with options or tests; `options`: their number; `form`: `answers.Form` of an exact match; `expected`: the right
 answer, or the letter of the right option; `setup` and `tests`: code before and after the answer; `entry_point`: the

