@@ -97,7 +97,6 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
         last: State (`STATE`) in the last budget, or `None`.
         scores: Scores of schema `scores.SCORE`.
         shares: Share of each domain that is selected without the loop.
-        loop: Settings of the loop.
     """
     before = {} if last is None else {row["domain"]: row for row in last.iter_rows(named=True)}
     made_from = fingerprint(scores)

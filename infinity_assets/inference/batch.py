@@ -33,9 +33,6 @@ def build_prompt_requests(
         rows: row_id, language (BCP 47, or null), and the variables without nulls. An optional column `index` numbers
             the requests of a row that has several.
         sampling: Sampling of the answers. The seeds derive from stage, row id and index.
-        stage: Name of the stage.
-        schema: JSON schema that the answers must match.
-        choices: The allowed answers.
         constants: Variables with the same value for every row.
 
     Returns:
@@ -103,7 +100,6 @@ def build_chat_requests(
         name: Value of the column `prompt` in the ledger table `generations`.
         rows: row_id and messages. Each conversation ends with a user turn.
         sampling: Sampling of the answers. The seeds derive from stage, row id and draw.
-        stage: Name of the stage.
         samples: Number of draws per row, which are numbered from 0. The requests of a row are adjacent.
     """
     return [
@@ -118,9 +114,7 @@ def build_chat_requests(
 def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
     """Build requests for the log-probability of every row's last answer, with or without the turns before it.
 
-    Args:
-        rows: row_id and messages. Each conversation ends with an assistant turn.
-        with_context: Use the turns before the answer as its context.
+    `rows` has row_id and messages. Each conversation ends with an assistant turn.
     """
     name = "answer_in_context" if with_context else "answer_alone"
     return [
@@ -132,8 +126,7 @@ def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[
 def build_user_turn_score_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
     """Build requests for the log-probability of every row's last user turn, without context.
 
-    Args:
-        rows: row_id and messages. Each conversation ends with a user turn and its answer.
+    `rows` has row_id and messages. Each conversation ends with a user turn and its answer.
     """
     return [
         ScoreRequest(row_id, "request_alone", (), messages[-2]["content"])
@@ -142,11 +135,7 @@ def build_user_turn_score_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
 
 
 def build_reward_requests(rows: pl.DataFrame) -> list[RewardRequest]:
-    """Build requests for the reward of every row's whole conversation.
-
-    Args:
-        rows: row_id and messages. Each conversation ends with an assistant turn.
-    """
+    """Build requests for the reward of every row's whole conversation, which ends with an assistant turn."""
     return [
         RewardRequest(row_id, "conversation", tuple(messages))
         for row_id, messages in rows.select("row_id", "messages").iter_rows()

@@ -36,9 +36,6 @@ class InferenceBatch:
 
     Each function runs in its own thread until all of them wait for a model. Then the thread that called `run` sends all
     pending requests for one model in one batch. So a single thread uses the engines and receives interrupts.
-
-    Args:
-        inference: Client that calls the models.
     """
 
     def __init__(self, inference: Inference):

@@ -298,11 +298,9 @@ class Inference:
         """Answer the requests of one attempt and record its calls in the ledgers, one per `Share`.
 
         Args:
-            attempt: The attempt.
             asked: All requests of the batch, with schema `_ASKED`, but `at` instead of key and room.
             current: One row per request of this attempt: at, key, room.
             requests: The requests of this attempt, in the order of `current`.
-            ledgers: The ledgers.
 
         Returns:
             Stored lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.

@@ -162,13 +162,7 @@ def make_failure(error: str, cause: object, prompt_tokens: int = 0, window: int 
 
 
 def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | None = None) -> Response:
-    """Return the response to a score request.
-
-    Args:
-        logprobs: Log-probabilities of the answer's tokens.
-        prompt_tokens: Number of tokens of the prompt.
-        cut_at: The context window, in tokens, if the answer had to be cut to fit into it, otherwise None.
-    """
+    """Return the response to a score request. `cut_at` is the context window if the answer was cut to fit into it."""
     return Response(
         finish_reason="scored" if cut_at is None else "cut",
         prompt_tokens=prompt_tokens,

@@ -50,9 +50,7 @@ def hold(
 
     Args:
         lake: A lake with all inputs of `inf_instruct_f`.
-        selectors: Names of the selectors.
-        size: Number of rows that each selector takes.
-        settings: The settings in force.
+        selectors, size: Names of the selectors, and number of rows that each takes.
         each: True: every selector gets all rows that pass the rules. False: every selector gets the same rows, namely
             those with a value in every column that any of the selectors requires.
         proxy: Function that trains a model on a selection and evaluates it; `None` to train no model.
@@ -74,12 +72,8 @@ def hold(
         # Vectors are the largest column, so only those of the remaining rows are read.
         frame = frame.join(fetch(frame["row_id"]), on="row_id", how="left")
         frame = frame if each else frame.filter(pl.col("vector").is_not_null())
-    if frame.height < size and frame.height < passed.height:
-        raise InfinityError(_too_few(frame.height, size, columns))
     if frame.height < size:
-        raise InfinityError(
-            f"Only {frame.height:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size."
-        )
+        raise InfinityError(_too_few(frame.height, size, columns if frame.height < passed.height else None))
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
     result = arena.compare(
         frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance
@@ -144,7 +138,9 @@ def _short_notes(result: Arena) -> Iterator[str]:
         yield f"{name} took {count:,} rows and could rank no more: {rows:,} others are out for {reason}."
 
 
-def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
+def _too_few(rows: int, size: int, columns: pl.DataFrame | None) -> str:
+    if columns is None:
+        return f"Only {rows:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size."
     scarce = columns.sort("rows").head(3)
     listed = "; ".join(f"{column} ({count:,} rows, for {names})" for column, count, names in scarce.iter_rows())
     return (

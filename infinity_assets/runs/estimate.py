@@ -77,16 +77,9 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
 
 
 def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estimate:
-    """Predict the sum of a value over requests, by linear regression on other requests whose values are known.
+    """Predict the sum of a value over `count` requests, by regression on known requests of known sizes and values.
 
-    Args:
-        sizes: Sizes of the known requests.
-        values: Values of the known requests.
-        count: Number of requests to predict.
-        size: Sum of the sizes of the requests to predict.
-
-    Returns:
-        The predicted sum. Its variance comes from the residuals of the known requests.
+    `size` is the sum of the sizes of the requests to predict. The variance comes from the residuals of the known ones.
     """
     known = len(values)
     if count <= 0 or not sizes.sum():

@@ -17,7 +17,6 @@ def actual_usage(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
     the duration of the materializations; the time of the sample is not included.
 
     Args:
-        data: The data folder.
         plan: The parsed output of `infinity plan --json`.
 
     Returns:

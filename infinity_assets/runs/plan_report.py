@@ -163,11 +163,9 @@ def _as_json(value: Any) -> Any:
 
 
 def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
-    """Return the table of planned and actual usage, with the percentage by which the plan was too high.
+    """Return the table of a plan's numbers (`as_json`) beside those of `observed_cost.actual_usage`.
 
-    Args:
-        plan: The result of `as_json`.
-        used: The result of `observed_cost.actual_usage`.
+    A percentage tells by how much the plan was too high.
     """
     numbers = ["calls", "prompt tokens", "completion tokens", "seconds"]
     shown = _table("Planned / used, and by how much the plan was over", numbers, no_wrap=True)

@@ -16,12 +16,7 @@ def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
     """Fill an empty folder with links to a lake, and return it as a lake.
 
     The mirror links to the rows, manifests, annotations, trained weights, label overrides and vocabularies. The
-    fingerprints of source files are copied, because a plan changes them.
-
-    Args:
-        lake: The real lake.
-        folder: The empty folder.
-        trained: Names of the assets that train a model.
+    fingerprints of source files are copied, because a plan changes them. `trained` names the assets that train a model.
     """
     linked = [
         *lake.rows.glob("*/*.parquet"),
@@ -103,11 +98,7 @@ def fill_from_sample(
     Args:
         outcomes: The tables of scores by partition, made from stored responses alone.
         asked: The tables of scores of the sampled rows.
-        sampled: The sampled rows, from `describe_rows`.
-        unanswered: All rows without an answer, from `describe_rows`.
-
-    Returns:
-        The filled tables, by partition.
+        sampled, unanswered: The sampled rows and all rows without an answer, from `describe_rows`.
     """
     lines = rows_of(asked).join(sampled, on="row_id", how="semi")
     stand_ins = unanswered.select("row_id", like=sample.match_stand_ins(unanswered, sampled))

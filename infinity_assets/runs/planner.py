@@ -106,9 +106,6 @@ class Planner:
     """Planner of the next run of a data folder.
 
     Args:
-        data: The data folder.
-        pool: The pool.
-        settings: The settings.
         size: Number of sampled rows per asset.
         offline: True: make no model calls and use stored responses only.
         engines: The engines; by default those of the models folder.

@@ -66,7 +66,6 @@ def train(
 
     Args:
         rows: Training rows with the column messages.
-        settings: Settings of the training.
         base, folder: Folder with the weights of the base model, and folder for the weights of the proxy.
         progress: Called with the number of completed steps, their total, and the loss as text.
 

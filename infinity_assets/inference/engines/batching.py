@@ -50,12 +50,10 @@ def run_batches(
     """Answer requests like `Engine.run`. A failing batch is halved, so that only the faulty request fails.
 
     Args:
-        requests: The requests.
         order: Positions of the requests, in the order in which they are prepared.
         prepare: Function that turns (position, request) into a job, or into a response if the request is invalid.
         batches: Function that divides jobs into batches.
         answer: Function that answers a batch.
-        admit: Callback that returns true if the budget allows a request.
     """
     for chunk in iterate_chunks(order, PREPARED):
         jobs: list[AnyJob] = []

@@ -29,12 +29,7 @@ class Scored(NamedTuple):
 
 
 class Prompting:
-    """A model's tokenizer, chat template and context window.
-
-    Args:
-        tokenizer: A tokenizer of transformers.
-        window: The context window: the maximum number of tokens of prompt and answer together.
-    """
+    """A model's tokenizer and chat template, and its `window`: the maximum tokens of prompt and answer together."""
 
     def __init__(self, tokenizer: Any, window: int):
         self._tokenizer = tokenizer

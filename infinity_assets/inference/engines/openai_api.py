@@ -47,13 +47,7 @@ _CLASSES = {408: TIMEOUT, 409: ENGINE_ERROR, 425: ENGINE_ERROR, 429: RATE_LIMITE
 
 
 class Rejected(Exception):
-    """A server replied to a call with an error.
-
-    Args:
-        status: HTTP status.
-        text: Text of the reply, without the API key.
-        retry_after: Number of seconds that the server asks to wait.
-    """
+    """An HTTP error of a server. `text` does not contain the API key; `retry_after` is the requested wait in seconds."""
 
     def __init__(self, status: int, text: str, retry_after: float = 0.0):
         super().__init__(f"{status} {text}")

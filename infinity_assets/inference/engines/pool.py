@@ -43,11 +43,7 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
 
 def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
-    """Open an embedder.
-
-    Raises:
-        ModelMissing: The weights have not been fetched.
-    """
+    """Open an embedder. Raises `ModelMissing`."""
     from infinity_assets.inference.engines.embedder import Embedder
 
     return Embedder(spec, local_path(spec, models_dir))
@@ -59,11 +55,6 @@ class EnginePool:
     Opening a model takes seconds to minutes, so an engine stays open for its next use. Memory holds only one engine of
     a kind, so the pool closes it before it opens another one. If `when_idle` is `sleep`, the engine is put to sleep
     instead, and woken for its next use. Only one thread at a time can use the pool.
-
-    Args:
-        models_dir: Folder with the weights.
-        engine: Function that opens an engine.
-        embedder: Function that opens an embedder.
     """
 
     def __init__(

@@ -27,10 +27,8 @@ class Replicas:
     def __init__(self, spec: ModelSpec, folder: Path, opener: Opener):
         """Start the processes and wait until all engines are open.
 
-        Args:
-            spec: The model. Each replica uses `tensor_parallel_size` of the visible GPUs.
-            folder: Folder with the weights.
-            opener: Function that opens a replica in its process. It must be at the top level of a module.
+        Each replica uses `tensor_parallel_size` of the visible GPUs. `opener` opens it in its process, and must be at
+        the top level of a module.
 
         Raises:
             EngineUnavailable: An engine could not be opened, or too few GPUs are visible.

@@ -79,16 +79,11 @@ class ResponseStore:
         """Return the stored lines that answer requests, in no particular order.
 
         Args:
-            kind: Kind of the requests.
             model: `weights_id` of the model.
-            keys: Keys of the requests.
             rooms: Maximum number of answer tokens of each request; 0 for scores and rewards. With rooms, the result has
                 at most one line per (key, room), and `room` as its last column; without, the first line of every key.
             window: The model's `max_model_len`. Lines that a smaller context window caused are left out, unless this
                 or `rooms` is None.
-
-        Raises:
-            DamagedSegment: The content of a segment has changed since it was written.
         """
         pairs = {"key": pl.String} if rooms is None else {"key": pl.String, "room": pl.Int64}
         wanted = pl.DataFrame(dict(zip(pairs, (keys, rooms), strict=False)), schema=pairs).unique()
@@ -177,7 +172,7 @@ class ResponseStore:
             keep: The keys to keep.
             before: Time in ns since 1970. Segments with a line from this time or later are left alone.
             embeddings: Prune vectors, too.
-            dry_run: Count the lines, but remove nothing.
+            dry_run: Remove nothing.
 
         Returns:
             One row per kind and model: kind, model, lines, removed, too_young (lines kept only because their segment

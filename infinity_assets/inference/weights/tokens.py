@@ -38,10 +38,7 @@ class Tokens:
 def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
     """Return the special tokens and the token counter of a model. They are estimates if the model is on a server.
 
-    The tokenizer is read without transformers, whose import takes ten seconds.
-
-    Raises:
-        ModelMissing: The weights of a local model have not been fetched.
+    The tokenizer is read without transformers, whose import takes ten seconds. Raises `ModelMissing`.
     """
     if spec.backend == "openai":
         return Tokens(BOS, EOS, estimate)
