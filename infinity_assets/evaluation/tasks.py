@@ -67,15 +67,13 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
     fields = {str(key).strip().lower(): value for key, value in record.items()}
     prompt, options, answer = item["prompt"], item["further"] or [], item["answer"]
     match fields:
-        case {
-            "test": str(tests),
-            "entry_point": str(entry),
-            "prompt": str(setup),
-        }:  # not stripped, because white space is part of the code
+        case {"test": str(tests), "entry_point": str(entry), "prompt": str(setup)}:
+            # The setup is not stripped, because white space is part of the code.
             return _code(setup, setup, f"{tests}\n\ncheck({entry})", entry)
         case {"test_list": [*asserts]} if asserts and all(isinstance(line, str) for line in asserts):
             lines = "\n".join(asserts)
-            imports = [line for line in _list(fields.get("test_imports")) if isinstance(line, str)]
+            imports = fields.get("test_imports")
+            imports = [line for line in imports if isinstance(line, str)] if isinstance(imports, list) else []
             setup = "\n".join([*imports, str(fields.get("test_setup_code") or "")])
             return _code(f"{prompt}\n\n{lines}", setup, lines, None)
     if len(options) > 1 and answer in options and len(options) <= len(ascii_uppercase):
@@ -101,10 +99,6 @@ def _code(question: str, setup: str, tests: str, entry: str | None) -> dict[str,
 
 def _choice(question: str, options: int, letter: str) -> dict[str, Any]:
     return {"kind": CHOICE, "question": question, "options": options, "expected": letter}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def explain_unusable(tasks: pl.DataFrame) -> str | None:

@@ -78,8 +78,7 @@ def hold(
     result = arena.compare(
         frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance
     )
-    notes = [*_eligible_notes(rows.height, passed.height, frame.height, each=each), *_short_notes(result)]
-    return Contest(result, columns, notes)
+    return Contest(result, columns, [*_notes(rows.height, passed.height, frame.height, result, each=each)])
 
 
 def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
@@ -120,7 +119,7 @@ def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
     return scores
 
 
-def _eligible_notes(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:
+def _notes(rows: int, passed: int, shown: int, result: Arena, *, each: bool) -> Iterator[str]:
     yield f"{rows:,} rows are in the pool after decontamination; {passed:,} pass the rules."
     if each:
         yield (
@@ -129,9 +128,6 @@ def _eligible_notes(rows: int, passed: int, shown: int, *, each: bool) -> Iterat
         )
     else:
         yield f"All selectors got the same {shown:,} rows, which have every value that any of the selectors needs."
-
-
-def _short_notes(result: Arena) -> Iterator[str]:
     for name, count in result.summary.filter(pl.col("rows") < result.size).select("selector", "rows").iter_rows():
         first = result.reasons.filter(selector=name).head(1)
         rows, reason = first["rows"].item(), first["reason"].item().replace("_", " ")

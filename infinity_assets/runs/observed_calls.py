@@ -66,7 +66,10 @@ class ObservedInference(Inference):
         ledger = Ledger()
         answers = self.ask_all(kind, spec, [Share(requests, stage, ledger)])[0]
         sizes = pl.DataFrame(
-            [(request.row_id, request.prompt, _size(request), room_of(request)) for request in requests],
+            [
+                (request.row_id, request.prompt, len(text_of(request).encode()), room_of(request))
+                for request in requests
+            ],
             schema={"row_id": pl.String, "prompt": pl.String, "size": pl.Int64, "room": pl.Int64},
             orient="row",
         ).unique(["row_id", "prompt"], keep="first", maintain_order=True)
@@ -135,7 +138,3 @@ class BlindEmbedder:
         import numpy as np
 
         return Reading(np.zeros(len(texts), bool), np.ones(len(texts), np.float32))
-
-
-def _size(request: AnyRequest) -> int:
-    return len(text_of(request).encode())

@@ -104,15 +104,11 @@ def recompute_lines(plan: Plan) -> Iterator[str]:
         by_reason: dict[str, list[str]] = {}
         for partition, reasons in partitions.items():
             for reason in reasons:
-                by_reason.setdefault(_without_partition(str(reason), partition), []).append(partition)
+                same = str(reason).replace(f" ({partition})", "")
+                by_reason.setdefault(same, []).append(partition)
         for place, (reason, names) in enumerate(by_reason.items()):
             extent = "" if names == ["all"] else f" ({names[0]})" if len(names) == 1 else f" ({len(names)} partitions)"
             yield f"{asset if not place else '':<24}{reason}{extent}"
-
-
-def _without_partition(reason: str, partition: str) -> str:
-    """Return a reason without the name of the partition, so that equal reasons of several partitions can be grouped."""
-    return reason.replace(f" ({partition})", "")
 
 
 def as_json(plan: Plan) -> dict[str, Any]:

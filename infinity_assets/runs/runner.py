@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,7 +75,10 @@ class Runner:
         tokens, cost = 0, 0.0
         wanted = _needed(definitions, until)
         os.environ["INFINITY_DATA"] = str(self._data)  # assets read it, in this process and its child processes
-        with self._open_instance() as instance, use_reporter(self._reporter):
+        if self._instance is None:
+            os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
+        opened = nullcontext(self._instance) if self._instance else dg.DagsterInstance.get()
+        with opened as instance, use_reporter(self._reporter):
             lake = Lake(self._data)
             state = sources_state(self._pool)  # read before the run, so that a change during the run is noticed
             register_sources(instance, self._pool, lake)
@@ -117,15 +120,6 @@ class Runner:
                 remember_state(lake, state)
         return []
 
-    @contextmanager
-    def _open_instance(self) -> Iterator[dg.DagsterInstance]:
-        if self._instance is not None:
-            yield self._instance
-            return
-        os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
-        with dg.DagsterInstance.get() as instance:
-            yield instance
-
 
 @cache
 def _definitions() -> dg.Definitions:
@@ -164,12 +158,13 @@ def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | N
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
     """Return the keys of all assets, or of the asset `until` and those upstream of it."""
     graph = definitions.resolve_asset_graph()
-    names = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    keys = set(graph.get_all_asset_keys())
     if until is None:
-        return set(graph.get_all_asset_keys())
+        return keys
+    names = sorted(key.to_user_string() for key in keys)
     if until not in names:
-        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(sorted(names))}.")
-    return set(dg.AssetSelection.assets(dg.AssetKey(until)).upstream().resolve(graph))
+        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(names)}.")
+    return set(dg.AssetSelection.assets(until).upstream().resolve(graph))
 
 
 def dagster_home(data: Path) -> Path:

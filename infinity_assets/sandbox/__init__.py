@@ -60,18 +60,14 @@ class Verdict(NamedTuple):
 def run(
     programs: Sequence[str],
     limits: Limits = Limits(),
-    workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Verdict]:
     """Run programs in the sandbox and return their verdicts, in the same order.
 
-    Args:
-        programs, limits: Source code of the programs, and limits on time, memory and files.
-        workers: Number of concurrent programs; `None` for the number of cores.
-        progress: Called with the number of finished programs and their total.
+    `progress` is called with the number of finished programs and their total.
     """
     verdicts: dict[int, Verdict] = {}
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         running = {pool.submit(run_one, program, limits): place for place, program in enumerate(programs)}
         for future in as_completed(running):
             verdicts[running[future]] = future.result()

@@ -106,7 +106,7 @@ def test_verdicts_come_in_the_order_of_the_programs_and_leave_no_files() -> None
     before = set(Path("/tmp").glob("sandbox-*"))
     progress: list[int] = []
     programs = [f"assert {n} % 3" for n in range(9)]
-    verdicts = sandbox.run(programs, QUICK, workers=3, progress=lambda done, total: progress.append(done))
+    verdicts = sandbox.run(programs, QUICK, progress=lambda done, total: progress.append(done))
     assert [verdict.status for verdict in verdicts] == ["passed" if n % 3 else "failed" for n in range(9)]
     assert progress == list(range(1, 10))
     assert set(Path("/tmp").glob("sandbox-*")) <= before

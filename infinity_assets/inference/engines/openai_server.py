@@ -90,8 +90,12 @@ class ServedModel:
                 return await self._score(request)
             if isinstance(request, CompleteRequest):
                 response = api.read(await self._post("/completions", api.complete_body(self.spec.model, request)))
+            elif request.choices:
+                response = await self._choose(request, request.choices)
+            elif request.schema is not None:
+                response = api.read(await self._chat_with_schema(request, request.schema))
             else:
-                response = await self._generate(request)
+                response = api.read(await self._chat(request))
             cause = response.cause and self._secret.clean(response.cause)
             return replace(response, text=response.text and self._secret.strip(response.text), cause=cause)
         except api.MALFORMED as error:
@@ -101,13 +105,6 @@ class ServedModel:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def _generate(self, request: GenerateRequest) -> Response:
-        if request.choices:
-            return await self._choose(request, request.choices)
-        if request.schema is None:
-            return api.read(await self._chat(request))
-        return api.read(await self._chat_with_schema(request, request.schema))
 
     async def _chat(self, request: GenerateRequest, **fields: Any) -> Any:
         return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))

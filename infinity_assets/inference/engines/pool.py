@@ -99,7 +99,9 @@ class EnginePool:
             if kind not in self._open:
                 began = time.monotonic()
                 with reporter().show_startup(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
-                    self._open[kind] = (spec, self._wake(spec) or opener(spec, self.folder))
+                    if engine := self._asleep.pop(_engine_key(spec), None):
+                        engine.wake()
+                    self._open[kind] = spec, engine or opener(spec, self.folder)
                 self.opening_seconds += time.monotonic() - began
             try:
                 yield self._open[kind][1]
@@ -116,15 +118,8 @@ class EnginePool:
         else:
             self._close(kind)
 
-    def _wake(self, spec: Spec) -> Any:
-        engine = self._asleep.pop(_engine_key(spec), None)
-        if engine is not None:
-            engine.wake()
-        return engine
-
     def _close(self, kind: str) -> None:
-        _, engine = self._open.pop(kind)
-        engine.close()
+        self._open.pop(kind)[1].close()
 
 
 def _engine_key(spec: Spec) -> str:

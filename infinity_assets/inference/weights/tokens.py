@@ -45,11 +45,8 @@ def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
     folder = local_path(spec, models_dir)
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return Tokens(
-        _token_text(config.get("bos_token")) or "",
-        _token_text(config.get("eos_token")) or EOS,
-        _load_counter(folder / "tokenizer.json"),
-    )
+    bos, eos = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
+    return Tokens(bos or "", eos or EOS, _load_counter(folder / "tokenizer.json"))
 
 
 _SYSTEM, _USER = "THE_SYSTEM_PROMPT", "THE_USERS_WORDS"
