@@ -66,7 +66,7 @@ def run(
     from infinity_assets.reading.pool import Pool
     from infinity_assets.reading.sources import find_ignored
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console, say
-    from infinity_assets.runs.runner import Runner
+    from infinity_assets.runs.runner import run_graph
     from infinity_assets.settings import Settings
 
     console = open_console()
@@ -103,7 +103,7 @@ def run(
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
     try:
-        faults = Runner(data, pool, reporter).run(until=until, force=force, budget=allowed)
+        faults = run_graph(data, pool, reporter, until, force, allowed)
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))

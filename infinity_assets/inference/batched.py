@@ -9,14 +9,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from infinity_assets.inference.client import Answering, Answers, AnyRequest, Inference, Share
 from infinity_assets.inference.requests import Kind
 from infinity_assets.settings.models import EmbedderSpec
-
-if TYPE_CHECKING:
-    import numpy as np
 
 T = TypeVar("T")
 
@@ -130,7 +129,7 @@ class BatchedInference(Inference):
         super().__init__(*args, **kwargs)
         self._batch = batch
 
-    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
+    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> np.ndarray:
         """Embed texts like `Inference.embed`, in one batch with the texts of the other functions."""
         return self._batch.ask("embed", spec, texts)
 

@@ -4,6 +4,7 @@ The highest possible cost of a request is reserved before it is submitted, so th
 If a server counts more prompt tokens than were estimated, the cap can be exceeded by the difference.
 """
 
+import math
 import re
 import threading
 
@@ -20,8 +21,8 @@ class Budget:
     """The tokens and the money that a run spends on all models, and their caps. Thread-safe."""
 
     def __init__(self, calls: Calls = Calls()):
-        self._tokens_cap = calls.budget_tokens
-        self._cost_cap = calls.budget_cost
+        self._tokens_cap = calls.budget_tokens or math.inf
+        self._cost_cap = calls.budget_cost or math.inf
         self.tokens = 0
         self.cost = 0.0
         self.spent = False
@@ -38,8 +39,8 @@ class Budget:
             tokens = prompt_tokens + max_tokens
             cost = cost_of(price, prompt_tokens, max_tokens)
             with self._lock:
-                self.spent |= _over(self.tokens + self._reserved_tokens + tokens, self._tokens_cap)
-                self.spent |= _over(self.cost + self._reserved_cost + cost, self._cost_cap)
+                self.spent |= self.tokens + self._reserved_tokens + tokens > self._tokens_cap
+                self.spent |= self.cost + self._reserved_cost + cost > self._cost_cap
                 if self.spent:
                     self._refused = tokens
                 else:
@@ -70,8 +71,8 @@ class Budget:
 
     def describe(self) -> str:
         """Return a message about the refused call and the spending so far."""
-        caps = [f"{self.tokens:,} of {self._tokens_cap:,} tokens are used"] if self._tokens_cap else []
-        caps += [f"{self.cost:.4g} of {self._cost_cap:.4g} is spent"] if self._cost_cap else []
+        caps = [f"{self.tokens:,} of {self._tokens_cap:,} tokens are used"] if self._tokens_cap < math.inf else []
+        caps += [f"{self.cost:.4g} of {self._cost_cap:.4g} is spent"] if self._cost_cap < math.inf else []
         return (
             f"the next call, of up to {self._refused:,} tokens, might exceed the budget ({' and '.join(caps)}). All "
             "answers are kept, and a run with a larger --budget continues from here"
@@ -81,10 +82,6 @@ class Budget:
 def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> float:
     """Return the cost of tokens at a price per million tokens."""
     return (price.prompt * prompt_tokens + price.completion * completion_tokens) / 1e6
-
-
-def _over(value: float, cap: float | None) -> bool:
-    return cap is not None and value > cap
 
 
 _AMOUNT = re.compile(r"([$€£]?)\s*([\d][\d_,]*\.?\d*)\s*([kmg]?)\s*(tokens?|\$|usd|eur|cost)?", re.IGNORECASE)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import polars as pl
 
 from infinity_assets.inference.budget import Budget, BudgetSpent
 from infinity_assets.inference.checking import check_response
+from infinity_assets.inference.engines.embedder import Embedder
 from infinity_assets.inference.engines.engine import EngineMisconfigured, EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
@@ -42,11 +44,6 @@ from infinity_assets.inference.responses.store import RESPONSES, ResponseStore
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets.settings.models import EmbedderSpec, ModelSpec, Retries, RewardSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from infinity_assets.inference.engines.embedder import Embedder
 
 AnyRequest: TypeAlias = Request | RewardRequest
 Answering: TypeAlias = ModelSpec | RewardSpec
@@ -179,14 +176,12 @@ class Inference:
         """Return a finite `reward` for each conversation, or null with an error. Raises the errors of `generate`."""
         return self._ask("reward", spec, requests, stage)
 
-    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
+    def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> np.ndarray:
         """Return a vector of unit length per text: float32 of shape (texts, width), or (0, 0) without texts."""
         return self.embed_all(spec, [texts], stage)[0]
 
-    def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
+    def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> list[np.ndarray]:
         """Embed the texts of several callers together, and return one array of vectors per caller."""
-        import numpy as np
-
         texts = [text for part in parts for text in part]
         keys = [request_key(spec.weights_id, EmbedRequest(text)) for text in texts]
         stored = self._store.get("embed", spec.weights_id, keys)
@@ -205,8 +200,6 @@ class Inference:
         self, spec: EmbedderSpec, missing: Mapping[str, str], stored: pl.DataFrame, stage: str
     ) -> list[pl.DataFrame]:
         """Embed texts without a stored vector, given by their keys, and return frames of key and vector."""
-        import numpy as np
-
         frames = []
         done = stored.height
         # After sorting by length, the texts of a chunk are about equally long and need little padding.
@@ -221,7 +214,7 @@ class Inference:
                 self._progress(Progress(stage, done, stored.height + len(order), stored.height, 0))
         return frames
 
-    def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
+    def embedder(self, spec: EmbedderSpec) -> AbstractContextManager[Embedder]:
         """Open an embedder for the duration of a `with` block, bypassing the store.
 
         This is for callers that keep millions of vectors in their rows. The store would hold these a second time.

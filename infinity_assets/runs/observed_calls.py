@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from infinity_assets.inference.client import Answering, Answers, AnyRequest, Attempt, Inference, Share
@@ -15,9 +16,6 @@ from infinity_assets.inference.requests import Kind, room_of, text_of
 from infinity_assets.inference.responses.store import RESPONSES
 from infinity_assets.rows.frames import conform
 from infinity_assets.settings.models import EmbedderSpec
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NOT_ASKED = "not_asked"
 """The error of a request that has no stored response."""
@@ -113,8 +111,6 @@ class StoredInference(ObservedInference):
         self, spec: EmbedderSpec, missing: Mapping[str, str], stored: pl.DataFrame, stage: str
     ) -> list[pl.DataFrame]:
         """Return random vectors. A random vector is close to no other."""
-        import numpy as np
-
         self.embedded.append(EmbeddingBatch(stage, spec, tuple(missing.values()), 0.0))
         width = stored["vector"].to_numpy().shape[1] if stored.height else _WIDTH
         vectors = np.random.default_rng(len(missing)).normal(size=(len(missing), width)).astype(np.float32)
@@ -127,14 +123,10 @@ class BlindEmbedder:
 
     width = 1
 
-    def encode(self, texts: Sequence[str]) -> "np.ndarray":
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return an array of ones of shape (texts, 1)."""
-        import numpy as np
-
         return np.ones((len(texts), 1), np.float32)
 
     def read(self, texts: Sequence[str]) -> Reading:
         """Report that no text is cut and that all tokens are unknown."""
-        import numpy as np
-
         return Reading(np.zeros(len(texts), bool), np.ones(len(texts), np.float32))

@@ -34,91 +34,81 @@ class Fault:
     """True if the run stopped because its budget was spent."""
 
 
-class Runner:
-    """Runner of the graph on one data folder. Its Dagster instance is by default the one in `dagster_home`."""
+def run_graph(
+    data: Path,
+    pool: Pool,
+    reporter: Reporter,
+    until: str | None = None,
+    force: bool = False,
+    budget: Calls | None = None,
+    instance: dg.DagsterInstance | None = None,
+    definitions: dg.Definitions | None = None,
+) -> list[Fault]:
+    """Register the sources, then materialize the graph: the job `ingest_sources` first, `build_sets` second.
 
-    def __init__(
-        self,
-        data: Path,
-        pool: Pool,
-        reporter: Reporter,
-        instance: dg.DagsterInstance | None = None,
-        definitions: dg.Definitions | None = None,
-    ):
-        self._data = data
-        self._pool = pool
-        self._reporter = reporter
-        self._instance = instance
-        self._definitions = definitions
+    Args:
+        until: Materialize only this asset and the assets upstream of it.
+        force: True: materialize partitions again even if they are up to date.
+        budget: Limits on model calls; by default those of the settings.
+        instance: Dagster instance; by default the one in `dagster_home`.
 
-    def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
-        """Register the sources, then materialize the graph: the job `ingest_sources` first, `build_sets` second.
+    Returns:
+        The failures; an empty list if the run succeeded.
 
-        Args:
-            until: Materialize only this asset and the assets upstream of it.
-            force: True: materialize partitions again even if they are up to date.
-            budget: Limits on model calls; by default those of the settings.
+    Raises:
+        InfinityError: There is no asset `until`.
+    """
+    start_processes(Settings().ingest.workers)
+    from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
+    from infinity_assets.defs.jobs import build_sets, ingest_sources
+    from infinity_assets.defs.partitions import SHARDS, SOURCES
 
-        Returns:
-            The failures; an empty list if the run succeeded.
-
-        Raises:
-            InfinityError: There is no asset `until`.
-        """
-        start_processes(Settings().ingest.workers)
-        from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
-        from infinity_assets.defs.jobs import build_sets, ingest_sources
-        from infinity_assets.defs.partitions import SHARDS, SOURCES
-
-        definitions = self._definitions or _definitions()
-        allowed = budget or Settings().calls
-        tokens, cost = 0, 0.0
-        wanted = _needed(definitions, until)
-        os.environ["INFINITY_DATA"] = str(self._data)  # assets read it, in this process and its child processes
-        if self._instance is None:
-            os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
-        opened = nullcontext(self._instance) if self._instance else dg.DagsterInstance.get()
-        with opened as instance, use_reporter(self._reporter):
-            lake = Lake(self._data)
-            state = sources_state(self._pool)  # read before the run, so that a change during the run is noticed
-            register_sources(instance, self._pool, lake)
-            # Assets that left the graph must not be counted: those of later rounds, if `chat.rounds` was lowered.
-            for asset in lake.assets() - {
-                key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
-            }:
-                lake.prune(asset, keep=())
-            keep_terminal(instance)
-            sources = instance.get_dynamic_partitions(SOURCES.name or "")
-            self._reporter.expect(_expected(lake, wanted, sources))
-            if not is_compiled():
-                with self._reporter.show_startup(
-                    "the compiler for the loops over texts, once on this machine: about 30 seconds"
-                ):
-                    compile_kernels()
-            for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
-                resolved = definitions.resolve_job_def(job)
-                selection = [key for key in resolved.asset_layer.selected_asset_keys if key in wanted]
-                if not selection:
-                    continue
-                result = resolved.execute_in_process(
-                    instance=instance,
-                    asset_selection=selection,
-                    tags=whole_range(list(keys)),
-                    run_config={
-                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                        "resources": {
-                            "lake": {"config": {"data": str(self._data), "force": force}},
-                            "models": {"config": _left(allowed, tokens, cost)},
-                        },
+    definitions = definitions or _definitions()
+    allowed = budget or Settings().calls
+    tokens, cost = 0, 0.0
+    wanted = _needed(definitions, until)
+    os.environ["INFINITY_DATA"] = str(data)  # assets read it, in this process and its child processes
+    if instance is None:
+        os.environ["DAGSTER_HOME"] = str(dagster_home(data))
+    with nullcontext(instance) if instance else dg.DagsterInstance.get() as instance, use_reporter(reporter):
+        lake = Lake(data)
+        state = sources_state(pool)  # read before the run, so that a change during the run is noticed
+        register_sources(instance, pool, lake)
+        # Assets that left the graph must not be counted: those of later rounds, if `chat.rounds` was lowered.
+        for asset in lake.assets() - {
+            key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
+        }:
+            lake.prune(asset, keep=())
+        keep_terminal(instance)
+        sources = instance.get_dynamic_partitions(SOURCES.name or "")
+        reporter.expect(_expected(lake, wanted, sources))
+        if not is_compiled():
+            with reporter.show_startup("the compiler for the loops over texts, once on this machine: about 30 seconds"):
+                compile_kernels()
+        for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
+            resolved = definitions.resolve_job_def(job)
+            selection = [key for key in resolved.asset_layer.selected_asset_keys if key in wanted]
+            if not selection:
+                continue
+            result = resolved.execute_in_process(
+                instance=instance,
+                asset_selection=selection,
+                tags=whole_range(list(keys)),
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "resources": {
+                        "lake": {"config": {"data": str(data), "force": force}},
+                        "models": {"config": _left(allowed, tokens, cost)},
                     },
-                    raise_on_error=False,
-                )
-                if not result.success:
-                    return [_fault(event) for event in result.get_step_failure_events()]
-                tokens, cost = lake.spent(result.run_id)
-            if until is None:
-                remember_state(lake, state)
-        return []
+                },
+                raise_on_error=False,
+            )
+            if not result.success:
+                return [_fault(event) for event in result.get_step_failure_events()]
+            tokens, cost = lake.spent(result.run_id)
+        if until is None:
+            remember_state(lake, state)
+    return []
 
 
 @cache

@@ -81,9 +81,9 @@ def run_ours(lake: Path) -> None:
 
 def run_graph(lake: Path, until: str) -> None:
     """Make the assets up to one."""
-    from infinity_assets.runs.runner import Runner  # imported here so that it does not count for the library
+    from infinity_assets.runs import runner  # imported here so that it does not count for the library
 
-    faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=until)
+    faults = runner.run_graph(lake, Pool.load(lake), LogReporter(), until=until)
     if faults:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
 

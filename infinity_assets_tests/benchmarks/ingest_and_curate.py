@@ -13,7 +13,7 @@ from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
 from infinity_assets.progress import LogReporter
 from infinity_assets.reading.pool import Pool
-from infinity_assets.runs.runner import Runner
+from infinity_assets.runs.runner import run_graph
 from infinity_assets_tests.benchmarks.measuring import parser, peak
 
 
@@ -25,7 +25,7 @@ def main() -> None:
         pool = Pool(sources=arguments.sources.absolute(), benchmarks=arguments.benchmarks.absolute())
         pool.save(data)
         began = time.monotonic()
-        faults = Runner(data, pool, LogReporter()).run(until="decontaminated")
+        faults = run_graph(data, pool, LogReporter(), until="decontaminated")
         seconds = time.monotonic() - began
         for fault in faults:
             print(f"failed {fault.asset}: {fault.sentence}")

@@ -29,7 +29,7 @@ from infinity_assets.invariants import INVARIANTS
 from infinity_assets.locations import models_dir
 from infinity_assets.progress import LogReporter, use_reporter
 from infinity_assets.reading.pool import Pool
-from infinity_assets.runs.runner import Fault, Runner
+from infinity_assets.runs.runner import Fault, run_graph
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
 from infinity_assets_tests.defs.declarations import watched
@@ -144,8 +144,8 @@ class Graph:
                     return engines
 
             definitions = build_defs(resources={"models": Given()})
-        runner = Runner(self.data, Pool.load(self.data), steps, self.instance, definitions)
-        return steps.computed, runner.run(until=until, force=force, budget=budget)
+        faults = run_graph(self.data, Pool.load(self.data), steps, until, force, budget, self.instance, definitions)
+        return steps.computed, faults
 
     def rows(self, asset: str, partition: str | None = None) -> pl.DataFrame:
         """Return the rows of an asset."""

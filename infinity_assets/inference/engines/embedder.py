@@ -5,13 +5,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from infinity_assets.inference.engines.batching import free
 from infinity_assets.settings.models import EmbedderSpec
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _CHARS_PER_TOKEN = 32
 """Before their tokens are counted, texts are cut to this number of characters per token of the context window, because
@@ -24,9 +23,9 @@ _STATIC_BATCH = 1024
 class Reading(NamedTuple):
     """The result of `Embedder.read`: two arrays with one entry per text."""
 
-    cut: "np.ndarray"
+    cut: np.ndarray
     """True if the text has more tokens than the embedder reads; bool."""
-    unknown: "np.ndarray"
+    unknown: np.ndarray
     """Share of tokens without meaning (see `_find_unknown_ids`), 0 for an empty text; float32."""
 
 
@@ -60,7 +59,7 @@ class Embedder:
         """Number of dimensions of a vector."""
         return self._model.get_embedding_dimension()
 
-    def encode(self, texts: Sequence[str]) -> "np.ndarray":
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return a float32 array of shape (texts, width) with one vector of unit length per text.
 
         Texts are cut to `spec.max_tokens`. If a static model knows none of a text's tokens, the vector is 0.
@@ -76,8 +75,6 @@ class Embedder:
 
     def read(self, texts: Sequence[str]) -> Reading:
         """Find the texts that are too long, and measure the share of tokens without meaning in each text."""
-        import numpy as np
-
         window = self.spec.max_tokens
         encodings = self._counting.encode_batch_fast([text[: window * _CHARS_PER_TOKEN] for text in texts])
         tokens = [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from infinity_assets.inference.engines.batching import Job, free, is_out_of_memory, pad, run_batches
 from infinity_assets.inference.engines.chat_template import Prompting, make_choice
 from infinity_assets.inference.engines.engine import Admit, admit_all
@@ -30,7 +32,6 @@ from infinity_assets.inference.requests import (
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
@@ -239,7 +240,7 @@ class _Draft:
     """The answer to one request of a batch, as far as it is generated."""
 
     job: _WritingJob
-    uniforms: "np.ndarray"
+    uniforms: np.ndarray
     """One random number in [0, 1) per token; empty if sampling is greedy."""
     matcher: Any = None
     tokens: list[int] = field(default_factory=list)
@@ -250,8 +251,6 @@ class _Drafts:
     """The answers of a batch while they are generated. The loop of transformers calls `next` and `ended` per token."""
 
     def __init__(self, jobs: list[_WritingJob], ends: set[int], tokenizer: Any, vocabulary: int):
-        import numpy as np
-
         self._ends = ends
         self._tokenizer = tokenizer
         self._rows = [

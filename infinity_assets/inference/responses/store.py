@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -53,13 +53,6 @@ _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error",
 """Columns that decide which requests a line answers. Of several lines with equal values, only the first is used."""
 
 _KEY = "^[0-9a-f]{32}$"
-
-
-class Damage(NamedTuple):
-    """A faulty file of the store, and the reason."""
-
-    path: Path
-    reason: str
 
 
 class ResponseStore:
@@ -146,19 +139,19 @@ class ResponseStore:
             parts.append(lines.group_by(by).agg(summed).select(*names_of_segment, pl.all()))
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
-    def verify(self) -> Iterator[Damage]:
-        """Yield files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
+    def verify(self) -> Iterator[DamagedSegment]:
+        """Yield errors for changed bytes, invalid keys, non-finite vectors, and files not named like a segment."""
         for _, _, segments in self._folders():
             for path in segments.unrecognized_files():
-                yield Damage(path, "it is not named like a segment and is never read")
+                yield DamagedSegment(path, "it is not named like a segment and is never read")
         for kind, _, _, segment in self._visit():
             if reason := _find_fault(segment, kind):
-                yield Damage(segment.path, reason)
+                yield DamagedSegment(segment.path, reason)
 
-    def move_aside(self, damages: Iterable[Damage]) -> Path:
+    def move_aside(self, damages: Iterable[DamagedSegment]) -> Path:
         """Move damaged files out of the store, into the folder `<root>.damaged`, and return that folder."""
         aside = self.root.with_name(f"{self.root.name}.damaged")
-        for path, _ in damages:
+        for path in (damage.path for damage in damages):
             place = aside / path.relative_to(self.root)
             place.parent.mkdir(parents=True, exist_ok=True)
             with Segments(path.parent).hold_rewrite_lock(wait=True):
