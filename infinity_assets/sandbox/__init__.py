@@ -83,7 +83,7 @@ def run_one(program: str, limits: Limits = Limits()) -> Verdict:
         with _SLOTS, tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
             began = time.monotonic()
             bounds = {"seconds": limits.seconds, "memory": limits.memory_mb << 20, "file_size": limits.file_mb << 20}
-            job = {"program": program, "token": token, "limits": bounds, "restrictions": _read_restrictions()}
+            job = {"program": program, "token": token, "limits": bounds, "restrictions": read_restrictions()}
             task.write(json.dumps(job).encode())
             task.seek(0)
             process = subprocess.Popen(
@@ -99,7 +99,8 @@ def run_one(program: str, limits: Limits = Limits()) -> Verdict:
 
 
 @cache
-def _read_restrictions() -> dict:
+def read_restrictions() -> dict:
+    """Return the content of restrictions.yaml."""
     return yaml.safe_load(_RESTRICTIONS.read_text(encoding="utf-8"))
 
 

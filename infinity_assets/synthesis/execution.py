@@ -19,7 +19,6 @@ import polars as pl
 
 from infinity_assets import sandbox
 from infinity_assets.evaluation.tasks import extract_code
-from infinity_assets.sandbox import child as sandbox_child
 from infinity_assets.settings.foundation import Limits
 from infinity_assets.synthesis.patterns import Patterns
 
@@ -32,7 +31,10 @@ programs. `why`: the sandbox's reason, null for passed. `said`: `why` if it coun
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
 _DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
-_MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
+_MODULES = {name.partition(".")[0] for name in sandbox.read_restrictions()["modules"]} | {
+    "os",
+    *sys.builtin_module_names,
+}
 """Modules that a program may import. The sandbox may be unable to read the files of any other module."""
 _FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
 """Errors that `ast.parse` raises for a text that is not Python."""
