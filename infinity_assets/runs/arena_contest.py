@@ -84,10 +84,8 @@ def hold(
 def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
     """Return a function that fine-tunes `foundation.loop.model` on a selection and returns its scores by benchmark.
 
-    The function trains like the asset `proxy`. The weights are kept in `data/arena/proxy` and reused.
-
-    Raises:
-        InfinityError: `foundation.loop.items` is 0, or the model runs on a server.
+    The function trains like the asset `proxy`. The weights are kept in `data/arena/proxy` and reused. Raises
+    `InfinityError` if `foundation.loop.items` is 0, or if the model runs on a server.
     """
     loop = settings.foundation.loop
     if not loop.items:
@@ -102,11 +100,7 @@ def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
     inference = Inference(ResponseStore(lake.data / "responses"), EnginePool(models_dir()))
 
     def scores(name: str, row_ids: pl.Series) -> dict[str, float]:
-        chosen = (
-            lake.scan("decontaminated")
-            .join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi")
-            .collect(engine="streaming")
-        )
+        chosen = lake.scan("decontaminated").join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi")
         rows = training.draw_sample(chosen, loop.proxy)
         folder = lake.data / "arena" / "proxy" / training.folder_name(rows, loop.proxy, loop.model.weights_id)
         inference.release()  # frees the memory of the engine for the training

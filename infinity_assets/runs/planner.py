@@ -34,19 +34,10 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.reading.pool import Pool
+from infinity_assets.runs import plan_sandbox
 from infinity_assets.runs.estimate import Estimate, expand
 from infinity_assets.runs.observed_calls import CALLS, NOT_ASKED, ObservedInference, StoredInference
 from infinity_assets.runs.plan import AssetPlan, Plan, Stage
-from infinity_assets.runs.plan_sandbox import (
-    describe_rows,
-    fill_from_sample,
-    forget,
-    mirror_of,
-    pair_with_parents,
-    replace_rows,
-    replace_unanswered,
-    rows_of,
-)
 from infinity_assets.runs.projection import KnownCalls, project
 from infinity_assets.scoring import sample
 from infinity_assets.settings import Settings, path_of, settings_hash, settings_texts
@@ -108,7 +99,6 @@ class Planner:
     Args:
         size: Number of sampled rows per asset.
         offline: True: make no model calls and use stored responses only.
-        engines: The engines; by default those of the models folder.
     """
 
     def __init__(
@@ -139,9 +129,11 @@ class Planner:
         made_at = datetime.now(UTC)
         order = needed_by(until)
         with self._lake.scratch() as folder:
-            self._mirror = mirror_of(self._lake, folder, (each.asset for each in order if each.trains))
+            self._mirror = plan_sandbox.mirror_of(self._lake, folder, (each.asset for each in order if each.trains))
             for each in order:
-                forget(self._mirror, each.asset, set(self._mirror.partitions(each.asset)) - set(self._partitions(each)))
+                plan_sandbox.forget(
+                    self._mirror, each.asset, set(self._mirror.partitions(each.asset)) - set(self._partitions(each))
+                )
             reasons = self._reasons(order)
             plans = [
                 plan
@@ -210,7 +202,7 @@ class Planner:
         """Plan an asset and put its rows into the temporary lake. Return `None` if the asset is not executed."""
         asset = registered.asset
         if registered.trains and not self._mirror.partitions(asset):  # downstream assets need its rows
-            replace_rows(self._mirror, _key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
+            plan_sandbox.replace_rows(self._mirror, _key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
         if registered.trains or not registered.is_planned:
             return None
         unknown = AssetPlan(asset, len(partitions), None, known=False)
@@ -290,7 +282,7 @@ class Planner:
             def choose_rows(rows: pl.DataFrame, partition: str = partition) -> pl.DataFrame:
                 if choose is not None:
                     rows = rows.join(choose[partition], on="row_id", how="semi", maintain_order="left")
-                run.rows[partition] = describe_rows(rows)
+                run.rows[partition] = plan_sandbox.describe_rows(rows)
                 return rows
 
             reporter().begin(f"plan {registered.asset}", partition)
@@ -298,7 +290,7 @@ class Planner:
                 step = self._step(registered, partition, scratch, shared, observed=models, choose=choose_rows)
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())
-            reporter().end(rows_of([run.outcomes[partition]]).height, reused=False)
+            reporter().end(plan_sandbox.rows_of([run.outcomes[partition]]).height, reused=False)
         run.seconds = time.monotonic() - began
         run.bytes = max(0, self._stored_bytes() - size)
         return run
@@ -384,16 +376,16 @@ class Planner:
                 return
         if asked and not scores:
             outcomes = {
-                name: replace_unanswered(outcome, unanswered, asked.outcomes.get(name))
+                name: plan_sandbox.replace_unanswered(outcome, unanswered, asked.outcomes.get(name))
                 for name, outcome in outcomes.items()
             }
-        elif asked and "row_id" in rows_of(asked.outcomes.values()).columns:
-            outcomes = fill_from_sample(outcomes, asked.outcomes.values(), asked.all_rows, unanswered)
+        elif asked and "row_id" in plan_sandbox.rows_of(asked.outcomes.values()).columns:
+            outcomes = plan_sandbox.fill_from_sample(outcomes, asked.outcomes.values(), asked.all_rows, unanswered)
         elif asked:
             outcomes = asked.outcomes  # a table whose grain is not the row, such as one score per benchmark
         for partition, outcome in outcomes.items():
-            replace_rows(self._mirror, _key(registered, partition), outcome)
-        rows = rows_of(outcomes.values())
+            plan_sandbox.replace_rows(self._mirror, _key(registered, partition), outcome)
+        rows = plan_sandbox.rows_of(outcomes.values())
         others = self._count(asset) - rows.height
         if scores or not population.height:
             weight = float(rows.height)
@@ -402,7 +394,7 @@ class Planner:
             grown = Estimate(weight)
         else:
             settled = population.join(unanswered, on="row_id", how="anti").select(list(_WEIGHTS))
-            born = pl.concat([pair_with_parents(outcome) for outcome in outcomes.values()])
+            born = pl.concat([plan_sandbox.pair_with_parents(outcome) for outcome in outcomes.values()])
             parents = pl.concat([settled, sampled]).rename({"row_id": "parent"})
             stand_for = born.join(parents, on="parent").select(list(_WEIGHTS))
             self._weights = pl.concat([self._weights, stand_for]).unique("row_id", keep="last")

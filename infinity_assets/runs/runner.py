@@ -44,19 +44,15 @@ def run_graph(
     instance: dg.DagsterInstance | None = None,
     definitions: dg.Definitions | None = None,
 ) -> list[Fault]:
-    """Register the sources, then materialize the graph: the job `ingest_sources` first, `build_sets` second.
+    """Register the sources, then materialize the graph, and return the failures.
+
+    The job `ingest_sources` runs first, `build_sets` second.
 
     Args:
-        until: Materialize only this asset and the assets upstream of it.
+        until: Materialize only this asset and the assets upstream of it. `InfinityError` if there is no such asset.
         force: True: materialize partitions again even if they are up to date.
         budget: Limits on model calls; by default those of the settings.
         instance: Dagster instance; by default the one in `dagster_home`.
-
-    Returns:
-        The failures; an empty list if the run succeeded.
-
-    Raises:
-        InfinityError: There is no asset `until`.
     """
     start_processes(Settings().ingest.workers)
     from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
@@ -75,9 +71,7 @@ def run_graph(
         state = sources_state(pool)  # read before the run, so that a change during the run is noticed
         register_sources(instance, pool, lake)
         # Assets that left the graph must not be counted: those of later rounds, if `chat.rounds` was lowered.
-        for asset in lake.assets() - {
-            key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
-        }:
+        for asset in lake.assets() - {key.to_user_string() for key in _needed(definitions, None)}:
             lake.prune(asset, keep=())
         keep_terminal(instance)
         sources = instance.get_dynamic_partitions(SOURCES.name or "")
@@ -90,17 +84,15 @@ def run_graph(
             selection = [key for key in resolved.asset_layer.selected_asset_keys if key in wanted]
             if not selection:
                 continue
+            resources = {
+                "lake": {"config": {"data": str(data), "force": force}},
+                "models": {"config": _left(allowed, tokens, cost)},
+            }
             result = resolved.execute_in_process(
-                instance=instance,
+                {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "resources": resources},
+                instance,
                 asset_selection=selection,
                 tags=whole_range(list(keys)),
-                run_config={
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    "resources": {
-                        "lake": {"config": {"data": str(data), "force": force}},
-                        "models": {"config": _left(allowed, tokens, cost)},
-                    },
-                },
                 raise_on_error=False,
             )
             if not result.success:
@@ -139,8 +131,8 @@ def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[s
 
 def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | None]:
     """Return the configuration of the models resource with the unspent budget, above 0 because 0 is not valid."""
-    left_tokens = None if allowed.budget_tokens is None else max(allowed.budget_tokens - tokens, 1)
-    left_cost = None if allowed.budget_cost is None else max(allowed.budget_cost - cost, 1e-9)
+    left_tokens = allowed.budget_tokens and max(allowed.budget_tokens - tokens, 1)
+    left_cost = allowed.budget_cost and max(allowed.budget_cost - cost, 1e-9)
     # No retries by Dagster: at the terminal the user repeats a failed run.
     return {"budget_tokens": left_tokens, "budget_cost": left_cost, "retries": 0}
 
@@ -179,8 +171,7 @@ def dagster_home(data: Path) -> Path:
 
 
 def _fault(event: dg.DagsterEvent) -> Fault:
-    failure = event.step_failure_data
-    error = failure.error
+    error = event.step_failure_data.error
     trace = error.to_string() if error else ""
     # In the chain of causes, the first error of this project has the clearest message.
     while error and error.cause and not re.match(r"infinity_assets[\w.]*\.\w+: ", error.message):

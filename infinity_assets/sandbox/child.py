@@ -37,11 +37,7 @@ class Unsafe(Exception):
 
 
 def confine(limits: dict, system_calls: dict, libc: ctypes.CDLL) -> None:
-    """Give up all rights that the program must not have.
-
-    Raises:
-        Unsafe: The rights cannot be given up, so the program must not run.
-    """
+    """Give up all rights that the program must not have. Raises `Unsafe` if that fails: the program must not run."""
     architecture = _ARCHITECTURES.get(platform.machine())
     if sys.platform != "linux" or architecture is None:
         raise Unsafe(f"programs run on Linux (x86-64, ARM64) only, not on {sys.platform} {platform.machine()}")

@@ -31,10 +31,9 @@ programs. `why`: the sandbox's reason, null for passed. `said`: `why` if it coun
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
 _DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
-_MODULES = {name.partition(".")[0] for name in sandbox.read_restrictions()["modules"]} | {
-    "os",
-    *sys.builtin_module_names,
-}
+_MODULES = {"os", *sys.builtin_module_names}.union(
+    name.partition(".")[0] for name in sandbox.read_restrictions()["modules"]
+)
 """Modules that a program may import. The sandbox may be unable to read the files of any other module."""
 _FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
 """Errors that `ast.parse` raises for a text that is not Python."""

@@ -145,10 +145,7 @@ class OpenAIEngine:
                         break
                     group.create_task(work(position, pending, turn))
         except BaseExceptionGroup as errors:
-            error = errors.exceptions[0]
-        else:
-            return
-        raise error
+            raise errors.exceptions[0] from None
 
     async def _answer(self, pending: _Pending, turn: _Turn) -> Response:
         """Call the server until it answers, or calls or time are used up. `turn` permits the first call."""

@@ -40,11 +40,7 @@ def slug(model: str, revision: str = "main") -> str:
 
 
 def local_path(spec: Spec, models_dir: Path) -> Path:
-    """Return the folder with a model's weights, without using the network.
-
-    Raises:
-        ModelMissing: The weights are not on this machine.
-    """
+    """Return the folder with a model's weights, without using the network. Raises `ModelMissing`."""
     if spec.model == EMBEDDED_EMBEDDER:
         return _embedded_embedder()
     folder = Path(spec.model) if Path(spec.model).is_dir() else models_dir / slug(spec.model, spec.revision)
