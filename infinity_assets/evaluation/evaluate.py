@@ -67,7 +67,9 @@ def evaluate(
         else:
             found[item] = _is_right(task), None
     verdicts = sandbox.run([*programs.values()], limits, progress=progress)
-    found |= {item: _judge_program(verdict) for item, verdict in zip(programs, verdicts, strict=True)}
+    for item, (status, reason, _) in zip(programs, verdicts, strict=True):
+        is_unknown = reason is not None and reason.startswith(sandbox.NOT_RUN)
+        found[item] = (None, reason) if is_unknown else (status == "passed", None)
     schema = {"item_id": pl.String, "right": pl.Boolean, "error": pl.String}
     table = pl.DataFrame([(item, *verdict) for item, verdict in found.items()], schema=schema, orient="row")
     kinds = (
@@ -75,12 +77,6 @@ def evaluate(
         for verdict in verdicts
     )
     return Evaluation(table, Counter(kinds))
-
-
-def _judge_program(verdict: sandbox.Verdict) -> tuple[bool | None, str | None]:
-    """Return the columns right and error for a program. `right` is null if no program can run on this machine."""
-    not_run = verdict.reason is not None and verdict.reason.startswith(sandbox.NOT_RUN)
-    return (None, verdict.reason) if not_run else (verdict.status == "passed", None)
 
 
 def _is_right(task: dict) -> bool:

@@ -31,14 +31,6 @@ _METRICS = ("pass@1", "pass_at_1", "exact_match", "math_verify", "acc")
 _FILTERS = ("strict-match", "create_test", "extract_code", "none")
 
 
-def standard_error(score: float, answered: int) -> float | None:
-    """Return the standard error of a share p of n answers, sqrt(p (1 - p) / (n - 1)), as lm-evaluation-harness does.
-
-    Return `None` for a single answer.
-    """
-    return math.sqrt(score * (1 - score) / (answered - 1)) if answered > 1 else None
-
-
 def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     """Compute the score of a model on each benchmark, as `SCORE`.
 
@@ -59,7 +51,8 @@ def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataF
             "items": rows.height,
             "answered": answered,
             "score": score,
-            "stderr": None if score is None else standard_error(score, answered),
+            # The standard error of a share of n answers, as lm-evaluation-harness computes it.
+            "stderr": math.sqrt(score * (1 - score) / (answered - 1)) if score is not None and answered > 1 else None,
             "origin": EVALUATOR,
             "error": error or None,
         }
