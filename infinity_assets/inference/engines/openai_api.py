@@ -18,7 +18,6 @@ from infinity_assets.inference.requests import (
     REFUSED,
     TIMEOUT,
     CompleteRequest,
-    GenerateRequest,
     Response,
     make_failure,
     normalize_logprobs,
@@ -135,22 +134,9 @@ def format_fields(schema: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
-def chat_body(model: str, request: GenerateRequest, **fields: Any) -> dict[str, Any]:
-    """Return the body for `/chat/completions`."""
-    return {"model": model, "messages": request.messages, **_sampling(request.sampling, request.seed), **fields}
-
-
 def greedy(**fields: Any) -> dict[str, Any]:
     """Return the body fields for a choice: greedy sampling with log-probabilities, and `fields`."""
     return {"temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS, **fields}
-
-
-def first_token_fields(tokens: Sequence[int]) -> dict[str, Any]:
-    """Return the body fields that ask `vllm serve` for one token and for the log-probabilities of given token ids.
-
-    The vLLM engine in this process answers choices in the same way.
-    """
-    return greedy(max_tokens=1, logprob_token_ids=tokens, return_tokens_as_token_ids=True)
 
 
 def choice_schema(choices: Sequence[str]) -> dict[str, Any]:
@@ -161,13 +147,14 @@ def choice_schema(choices: Sequence[str]) -> dict[str, Any]:
 
 def complete_body(model: str, request: CompleteRequest) -> dict[str, Any]:
     """Return the body for `/completions`. Its last fields tell `vllm serve` not to add or hide special tokens."""
-    body = {"model": model, "prompt": request.text, **_sampling(request.sampling, request.seed)}
+    body = {"model": model, "prompt": request.text, **sampling_fields(request.sampling, request.seed)}
     if request.stop:
         body["stop"] = request.stop
     return {**body, "add_special_tokens": False, "skip_special_tokens": False}
 
 
-def _sampling(sampling: Sampling, seed: int | None) -> dict[str, Any]:
+def sampling_fields(sampling: Sampling, seed: int | None) -> dict[str, Any]:
+    """Return the body fields for sampling."""
     fields = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
     return fields if seed is None else {**fields, "seed": seed}
 

@@ -60,7 +60,7 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class _CallResult:
     """The result of one call for a request."""
 
     response: Response
@@ -160,7 +160,7 @@ class OpenAIEngine:
             await asyncio.sleep(wait)
             turn = await self._take_turn(pending, urgent=True)
 
-    def _next_wait(self, pending: _Pending, failed: _Attempt) -> float:
+    def _next_wait(self, pending: _Pending, failed: _CallResult) -> float:
         """Return the seconds to wait between a failed call and the next one.
 
         The wait is short if the server answers other calls, because `AdaptiveLimit` already prevents overload.
@@ -170,7 +170,7 @@ class OpenAIEngine:
         wait = back_off(pending.calls, typical if failed.overloaded else FIRST_WAIT, longest, pending.jitter)
         return max(wait, failed.retry_after)
 
-    async def _call_in_parallel(self, pending: _Pending, turn: _Turn) -> _Attempt:
+    async def _call_in_parallel(self, pending: _Pending, turn: _Turn) -> _CallResult:
         """Make a call, and repeat it in parallel when it is late. The first answer cancels the other calls."""
         calls = {asyncio.create_task(self._call(pending, turn))}
         pending.calls += 1
@@ -208,7 +208,7 @@ class OpenAIEngine:
         taken = await self._quota.take(pending.prompt_tokens, pending.max_tokens)
         return _Turn(taken, await self._limit.enter(urgent))
 
-    async def _call(self, pending: _Pending, turn: _Turn | None = None) -> _Attempt:
+    async def _call(self, pending: _Pending, turn: _Turn | None = None) -> _CallResult:
         """Make a call with the permission `turn`, or wait for one."""
         turn = turn or await self._take_turn(pending, urgent=True)
         began = time.monotonic()
@@ -227,18 +227,20 @@ class OpenAIEngine:
             wait = min(attempt.retry_after, LONGEST_RETRY_AFTER) if attempt else 0.0
             self._limit.leave(turn.ticket, attempt and attempt.outcome, wait)
 
-    async def _ask_once(self, request: Request) -> _Attempt:
+    async def _ask_once(self, request: Request) -> _CallResult:
         """Make one call and classify its errors. Raises `EngineMisconfigured` if every request would fail."""
         try:
             async with asyncio.timeout(self.spec.timeout):
-                return _Attempt(await self._model.answer(request))
+                return _CallResult(await self._model.answer(request))
         except TimeoutError:
-            return _Attempt(make_failure(TIMEOUT, f"no answer in {self.spec.timeout:g} seconds"), overloaded=True)
+            return _CallResult(make_failure(TIMEOUT, f"no answer in {self.spec.timeout:g} seconds"), overloaded=True)
         except NoReply as failure:
-            return _Attempt(make_failure(failure.error, failure))
+            return _CallResult(make_failure(failure.error, failure))
         except Rejected as rejected:
             if not rejected.fatal:
-                return _Attempt(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
+                return _CallResult(
+                    rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after
+                )
             fatal = self._describe_fatal(rejected)
         # Raised outside the handler, so that no exception with the request's header is chained to it.
         raise EngineMisconfigured(fatal)

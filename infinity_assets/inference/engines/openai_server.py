@@ -107,7 +107,9 @@ class ServedModel:
         await self._client.aclose()
 
     async def _chat(self, request: GenerateRequest, **fields: Any) -> Any:
-        return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
+        sampling = api.sampling_fields(request.sampling, request.seed)
+        body = {"model": self.spec.model, "messages": request.messages, **sampling, **fields}
+        return await self._post("/chat/completions", body)
 
     async def _chat_with_schema(self, request: GenerateRequest, schema: Mapping[str, Any], **fields: Any) -> Any:
         """Request JSON in the strictest output format that the server accepts."""
@@ -127,7 +129,8 @@ class ServedModel:
         The methods are log-probabilities of the choices' first tokens, a grammar, and a JSON schema.
         """
         if "first_token" in self._choice_methods and (tokens := await self._choice_tokens(choices)):
-            reply = await self._chat_if_supported(request, **api.first_token_fields(tokens))
+            fields = api.greedy(max_tokens=1, logprob_token_ids=tokens, return_tokens_as_token_ids=True)
+            reply = await self._chat_if_supported(request, **fields)
             logprobs = reply and api.first_token_logprobs(reply, tokens)
             if logprobs:
                 best = max(range(len(logprobs)), key=logprobs.__getitem__)
