@@ -9,7 +9,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.defs.jobs import build_sets, ingest_sources
 from infinity_assets.defs.partitions import SHARDS, SOURCES
@@ -18,12 +17,10 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.sources import stat_fingerprint
 
-_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
 
 def whole_range(keys: list[str]) -> dict[str, str]:
     """Return the run tags that select all partitions."""
-    return {_START: keys[0], _END: keys[-1]}
+    return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
 
 
 def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tuple[list[str], list[str]]:
@@ -54,21 +51,16 @@ def sources_state(pool: Pool) -> str:
 
 
 def state_file(lake: Lake) -> Path:
-    """Return the file with the state of the sources at the last `infinity run`."""
+    """Return the file with the state of the sources at the last `infinity run`, for which the sensor starts no run."""
     return lake.catalog / "sources.state"
 
 
-def remember_state(lake: Lake, state: str) -> None:
-    """Record the state of the sources that a run has materialized, so that the sensor does not start a run for it."""
-    write_text(state, state_file(lake))
-
-
-def _request_ingest(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
+def _request_ingest(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     # Not sorted: a partition range is everything from its first key to its last, in the order that Dagster keeps.
     sources = list(instance.get_dynamic_partitions(SOURCES.name or ""))
     if not sources:
         return dg.SkipReason("There are no sources.")
-    return dg.RunRequest(run_key=run_key, job_name=ingest_sources.name, tags=whole_range(sources))
+    return dg.RunRequest(job_name=ingest_sources.name, tags=whole_range(sources))
 
 
 @dg.sensor(job=ingest_sources, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -94,9 +86,8 @@ def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
 )
 def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
     """Builds InfInstruct-F, InfInstruct-G and the release after every successful ingest."""
-    return dg.RunRequest(
-        run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys()))
-    )
+    shards = list(SHARDS.get_partition_keys())
+    return dg.RunRequest(run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(shards))
 
 
 @dg.schedule(job=ingest_sources, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)

@@ -31,7 +31,6 @@ def _invariants_of(asset: str, key: dg.AssetKey, names: Sequence[str]) -> dg.Ass
                 asset_key=key,
                 check_name=name,
                 passed=broken.is_empty(),
-                severity=dg.AssetCheckSeverity.ERROR,
                 metadata={"violations": dg.MetadataValue.md(table(broken))} if broken.height else {},
             )
 
@@ -84,13 +83,12 @@ def warning(key: dg.AssetKey, find: Callable[[Lake], tuple[pl.DataFrame, list[st
 def asset_checks(prefix: Sequence[str] = ()) -> list[dg.AssetChecksDefinition]:
     """Return the checks of all assets: one step of blocking invariants per asset, and two warnings.
 
-    Args:
-        prefix: The prefix of the asset keys.
+    The keys of the assets begin with `prefix`.
     """
-    keys = {registered.asset: dg.AssetKey([*prefix, registered.asset]) for registered in needed_by(None)}
     invariants = [
-        _invariants_of(registered.asset, keys[registered.asset], registered.invariants)
+        _invariants_of(registered.asset, dg.AssetKey([*prefix, registered.asset]), registered.invariants)
         for registered in needed_by(None)
         if registered.invariants
     ]
-    return [*invariants, warning(keys["raw_pool"], understood), warning(keys["contamination"], unflagged)]
+    warnings = {"raw_pool": understood, "contamination": unflagged}
+    return [*invariants, *(warning(dg.AssetKey([*prefix, asset]), find) for asset, find in warnings.items())]

@@ -5,11 +5,9 @@ import dagster as dg
 from infinity_assets.defs.partitions import SHARDS, SOURCES
 from infinity_assets.defs.registry import GROUPS
 
-_INGEST = dg.AssetSelection.groups("ingest")
-
 ingest_sources = dg.define_asset_job(
     "ingest_sources",
-    selection=_INGEST,
+    selection=dg.AssetSelection.groups("ingest"),
     partitions_def=SOURCES,
     description="Ingest the source folders: `raw_pool`, `synthesized_from_text`, `fingerprints` and `embeddings`, with "
     "one partition per source.",

@@ -29,12 +29,7 @@ def materialize(
 ) -> Iterator[tuple[str, Manifest, bool]]:
     """Materialize partitions of an asset, without Dagster.
 
-    Args:
-        lake: The lake, with the rows of the inputs.
-        pool: The source and benchmark folders.
-        models: The models that the asset may call, and the budget of the run.
-        run_id: The id of the run, which the manifests record.
-        force: True to make up-to-date partitions again. Stored model answers are still reused.
+    With `force`, up-to-date partitions are made again. Stored model answers are still reused.
 
     Yields:
         The name and the manifest of each finished partition, and whether its last materialization was reused.
@@ -52,7 +47,7 @@ def materialize(
                     for name, folder in zip(some, folders, strict=True)
                 ]
                 made, errors = _materialize_some(
-                    [with_key(step, registered) for step in steps], registered, run_id, force
+                    [_with_key(step, registered) for step in steps], registered, run_id, force
                 )
             for name in some:
                 if name in made:
@@ -61,12 +56,7 @@ def materialize(
                 raise errors[0]
 
 
-def with_key(step: Step, registered: Registered) -> Step:
-    """Return the step with the key of its materialization.
-
-    Raises:
-        InfinityError: An input has not been materialized.
-    """
+def _with_key(step: Step, registered: Registered) -> Step:
     key = StepKey(
         asset=step.asset,
         partition=step.partition,
@@ -81,9 +71,8 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
     """Return the data version of every input partition, by `asset/partition`."""
     versions = {}
     for upstream in registered.inputs:
-        for partition in (
-            [step.partition] if registered.reads_same_partition(upstream) else step.lake.partitions(upstream)
-        ):
+        same = registered.reads_same_partition(upstream)
+        for partition in [step.partition] if same else step.lake.partitions(upstream):
             manifest = step.lake.manifest(upstream, partition)
             if manifest is None:
                 raise InfinityError(
@@ -110,22 +99,19 @@ def _materialize_some(
     stale = [step for step in steps if step.partition not in made]
     if stale:
         first, *rest = stale
-        reporter().begin(
-            first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale)
-        )
-        manifests = _run_batch(stale, registered, run_id) if rest else [_run(first, registered, run_id)]
+        name = f"{first.partition} to {rest[-1].partition}" if rest else first.partition
+        reporter().begin(first.asset, name, len(stale))
+        if rest:
+            batch = InferenceBatch(first.inference())
+            manifests = batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in stale])
+        else:
+            manifests = [_run(first, registered, run_id)]
         finished = [manifest for manifest in manifests if isinstance(manifest, Manifest)]
         errors = [error for error in manifests if isinstance(error, BaseException)]
         if not errors:
             reporter().end(sum(manifest.rows_out for manifest in finished), reused=False)
         made |= {manifest.partition: (manifest, False) for manifest in finished}
     return made, errors
-
-
-def _run_batch(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest | BaseException]:
-    """Make several partitions at the same time. Return the manifest of each, or the error that stopped it."""
-    batch = InferenceBatch(steps[0].inference())
-    return batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in steps])
 
 
 def _run(step: Step, registered: Registered, run_id: str) -> Manifest:

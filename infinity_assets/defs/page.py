@@ -29,23 +29,15 @@ def _meanings() -> dict[str, dict[str, str]]:
 def column_schema(registered: Registered) -> dict[str, Any]:
     """Return the metadata that describes the columns of an asset: name, type and meaning."""
     meanings = MEANING | _meanings()["shared"] | _meanings().get(registered.stem, {})
-    columns = [
-        dg.TableColumn(name, str(dtype), description=meanings.get(name)) for name, dtype in registered.columns.items()
-    ]
+    columns = [dg.TableColumn(name, str(kind), meanings.get(name)) for name, kind in registered.columns.items()]
     return {"dagster/column_schema": dg.TableSchema(columns)} if columns else {}
 
 
 def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
-    """Return the metadata of one materialization of one partition: counts, reasons, measures, charts, and the first
-    rows.
-    """
+    """Return the metadata of a materialized partition: counts, reasons, measures, charts, and the first rows."""
     shown: dict[str, Any] = {"dagster/row_count": manifest.rows_out}
     if manifest.rows_dropped is not None:
-        shown |= {
-            "rows in": manifest.rows_in,
-            "rows created": manifest.rows_created,
-            "rows dropped": manifest.rows_dropped,
-        }
+        shown |= {f"rows {name}": getattr(manifest, f"rows_{name}") for name in ("in", "created", "dropped")}
     decisions = lake.ledger_file("decisions", manifest.asset, manifest.partition)
     if decisions.exists():
         reasons = count_by(pl.scan_parquet(decisions, glob=False), "verdict", "reason", within=1)
@@ -66,13 +58,12 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
 def _first_rows(file: Path, manifest: Manifest) -> str:
     """Return the first rows as a Markdown table, with the command that shows more rows."""
     head = pl.scan_parquet(file, glob=False).head(_ROWS).collect()
+    more = f'`infinity sql "select * from {manifest.asset} limit 100"`'
     if "messages" in head.columns:
         text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")
         wanted = [name for name in ("source", "domain", "language", "operation") if name in head.columns]
-        shown, row = head.select(pl.col("row_id").str.slice(0, 8), *wanted, text), head["row_id"][0]
-        more = (
-            f'`infinity sql "select * from {manifest.asset} limit 100"`; the story of a row: `infinity explain {row}`'
-        )
+        shown = head.select(pl.col("row_id").str.slice(0, 8), *wanted, text)
+        more += f"; the story of a row: `infinity explain {head['row_id'][0]}`"
     else:
-        shown, more = head.select(head.columns[:_NARROW]), f'`infinity sql "select * from {manifest.asset} limit 100"`'
+        shown = head.select(head.columns[:_NARROW])
     return f"{charts.table(shown, rows=_ROWS)}\n\n{manifest.rows_out:,} rows in this partition. More: {more}"

@@ -31,10 +31,7 @@ def settings_version(registered: Registered, settings: Settings) -> str:
 def report(
     context: dg.AssetExecutionContext, registered: Registered, lake: Lake, made: Iterable[tuple[str, Manifest, bool]]
 ) -> Iterator[dg.MaterializeResult]:
-    """Report each partition as soon as it is finished, and all of them at the end.
-
-    Args:
-        made: The partitions that `materialize` yields: name, manifest, whether the last materialization was reused.
+    """Report each partition that `materialize` yields as soon as it is finished, and all of them at the end.
 
     Raises:
         InfinityError: The run selects no partition.

@@ -86,10 +86,8 @@ class Step:
         response is missing there.
         """
         make = Inference if self.batch is None else partial(BatchedInference, self.batch)
-        store = ResponseStore(self.lake.data / "responses")
-        return make(
-            store, self.models.engines, show_calls, self.ledger, self.models.budget, self.settings.calls.retries
-        )
+        store, retries = ResponseStore(self.lake.data / "responses"), self.settings.calls.retries
+        return make(store, self.models.engines, show_calls, self.ledger, self.models.budget, retries)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return the result of `make`, which is called once for all partitions of a batch. They share the result, so it
@@ -111,6 +109,5 @@ def show_calls(progress: Progress) -> None:
     time and would distort the rate.
     """
     speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
-    reporter().advance(
-        progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed
-    )
+    done, total = progress.done - progress.cached, progress.total - progress.cached
+    reporter().advance(done, total, f"{progress.stage} calls", speed)

@@ -31,7 +31,7 @@ def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec,
 
     Args:
         rows: row_id, messages.
-        settings: The settings of the training. If `enabled` is false, nothing is trained.
+        settings: If `enabled` is false, nothing is trained.
         model: The base model.
         section: The name of `settings` in the settings file, for messages.
         base: The name of `model` in the settings file, for messages.
@@ -78,11 +78,10 @@ def train(
     """
     folder = parent / training.folder_name(rows, settings, model.weights_id)
     step.inference().release()
-
-    def advance(done: int, total: int, note: str) -> None:
-        reporter().advance(done, total, "training steps", note)
-
-    result = training.train(rows, settings, local_path(model, step.models.engines.folder), folder, advance)
+    result = training.train(
+        rows, settings, local_path(model, step.models.engines.folder), folder,
+        lambda done, total, note: reporter().advance(done, total, "training steps", note),
+    )  # fmt: skip
     for other in parent.iterdir():
         if other != folder and not other.name.startswith("."):  # the dot marks a folder that is still being written
             shutil.rmtree(other)

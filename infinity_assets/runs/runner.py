@@ -55,7 +55,7 @@ def run_graph(
         instance: Dagster instance; by default the one in `dagster_home`.
     """
     start_processes(Settings().ingest.workers)
-    from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
+    from infinity_assets.defs.automation import register_sources, sources_state, state_file, whole_range
     from infinity_assets.defs.jobs import build_sets, ingest_sources
     from infinity_assets.defs.partitions import SHARDS, SOURCES
 
@@ -99,7 +99,7 @@ def run_graph(
                 return [_fault(event) for event in result.get_step_failure_events()]
             tokens, cost = lake.spent(result.run_id)
         if until is None:
-            remember_state(lake, state)
+            write_text(state, state_file(lake))
     return []
 
 

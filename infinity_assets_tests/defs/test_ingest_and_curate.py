@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import build_defs
-from infinity_assets.defs.automation import daily, register_sources, remember_state, sources_state, watch_sources
+from infinity_assets.defs.automation import daily, register_sources, sources_state, state_file, watch_sources
 from infinity_assets.defs.ingest import raw_pool as raw_pool_module
 from infinity_assets.defs.partitions import SOURCES
 from infinity_assets.defs.resources import LakeResource
@@ -202,7 +202,7 @@ def test_the_sensor_notices_new_changed_and_removed_sources(graph: Graph, instan
 def test_the_sensor_starts_no_run_for_sources_of_the_last_run(graph: Graph, instance: dg.DagsterInstance) -> None:
     """Opening the UI after `infinity run` must not make the whole graph again under the settings of the UI."""
     before = sources_state(Pool.load(graph.data))
-    remember_state(graph.lake, before)
+    state_file(graph.lake).write_text(before)
     assert isinstance(tick(instance)[0], dg.SkipReason)
     assert isinstance(tick(instance, "another state")[0], dg.SkipReason)
     graph.source("three", answered(["What is tuff?"]))
