@@ -68,12 +68,7 @@ def show(name: str, rows: int, threshold: float | None) -> None:
             say(console, f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}")
         settings = replace_threshold(settings, name, threshold)
     nearest = sides(facts, bound, settings, rows)
-    rows_shown = (
-        lake.scan("decontaminated")
-        .select("row_id", "messages")
-        .filter(pl.col("row_id").is_in(nearest["row_id"].implode()))
-    )
-    for line in side_lines(bound, nearest, texts(rows_shown.collect(engine="streaming"))):
+    for line in side_lines(bound, nearest, texts(lake.scan("decontaminated"), nearest["row_id"])):
         say(console, line)
     if nearest.is_empty():
         console.print("No row is judged.")
@@ -93,12 +88,11 @@ def _facts(lake: "Lake", settings: "Rules") -> "pl.DataFrame":
     """Return the columns that the rules read. Scores are null if `scored` is not materialized."""
     import polars as pl
 
+    from infinity_assets.defs.foundation import candidates
     from infinity_assets.selection.rules import rulebook
 
-    scores = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})
-    return rulebook.facts(
-        lake.scan("decontaminated").select(rulebook.PLACE).collect(),
-        lake.scan("measured").collect(),
-        lake.scan("scored").select(rulebook.SCORES).collect() if lake.partitions("scored") else scores,
-        settings,
-    )
+    def read(asset: str) -> pl.LazyFrame:
+        without_scores = pl.LazyFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})
+        return lake.scan(asset) if lake.partitions(asset) else without_scores
+
+    return candidates.facts(read, read("decontaminated").select(rulebook.PLACE).collect(), settings)

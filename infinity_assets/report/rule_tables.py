@@ -29,9 +29,11 @@ def totals(counts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return row_id, prompt and answer of each row."""
-    return rows.select("row_id", prompt=conversation.content_of("user"), answer=conversation.answer().fill_null(""))
+def texts(rows: pl.LazyFrame, row_ids: pl.Series) -> pl.DataFrame:
+    """Return row_id, prompt and answer of some rows."""
+    wanted = rows.select("row_id", "messages").filter(pl.col("row_id").is_in(row_ids.unique().implode()))
+    answer = conversation.answer().fill_null("")
+    return wanted.select("row_id", prompt=conversation.content_of("user"), answer=answer).collect(engine="streaming")
 
 
 def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:

@@ -26,6 +26,13 @@ def answer(messages: str = "messages") -> pl.Expr:
     return turns_of("assistant", messages).list.last()
 
 
+def exchange(request: pl.Expr, answer: pl.Expr) -> pl.Expr:
+    """Return the messages of one request and its answer, given their texts."""
+    return pl.concat_list(
+        pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=answer)
+    )
+
+
 def whole(messages: str = "messages") -> pl.Expr:
     """Return all turns with their roles, as one text."""
     turn = pl.concat_str([_TURN.field("role"), _TURN.field("content")], separator=": ")

@@ -17,35 +17,34 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 _PLACE = {"source": pl.String, "file": pl.String, "position": pl.Int64}
 
 
-def _texts(*names: str) -> dict[str, type[pl.String]]:
+def texts(*names: str) -> dict[str, type[pl.String]]:
+    """Return columns of type string."""
     return dict.fromkeys(names, pl.String)
 
 
-ROW = pl.Schema(
-    {"row_id": pl.String, "messages": MESSAGES, **_PLACE, **_texts("licence", "domain", "language", "kind")}
-)
+ROW = pl.Schema({"row_id": pl.String, "messages": MESSAGES, **_PLACE, **texts("licence", "domain", "language", "kind")})
 """A row of the pool. A record of a file becomes one row, or several if it holds several conversations."""
 
 SYNTHETIC_ROW = pl.Schema({**ROW, "parents": pl.List(pl.String), "operation": pl.String, "round": pl.Int32})
 """A row written by a model, with its parents (row ids), the operation that produced it, and the round of the chat
 loop."""
 
-DECISIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("verdict", "reason", "detail")})
+DECISIONS = pl.Schema({"row_id": pl.String, **_PLACE, **texts("verdict", "reason", "detail")})
 """One verdict on a record or row. The catalog adds `asset` and `partition`. `row_id` is null if there is no row."""
 
-ANNOTATIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("name", "value")})
+ANNOTATIONS = pl.Schema({"row_id": pl.String, **_PLACE, **texts("name", "value")})
 """One value beside the conversation of a record, such as a label or a reward: its name, and the value as JSON."""
 
 QUARANTINE = pl.Schema({**_PLACE, "raw": pl.Binary})
 """The bytes of a record that was dropped or repaired."""
 
-FILES = pl.Schema({**_texts("source", "file"), **dict.fromkeys(("records", "rows", "repaired", "dropped"), pl.Int64)})
+FILES = pl.Schema({**texts("source", "file"), **dict.fromkeys(("records", "rows", "repaired", "dropped"), pl.Int64)})
 """Counts for a file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file
 in an archive is `archive!path`."""
 
 KEYS = pl.Schema(
     {
-        **_texts("source", "layout", "path"),
+        **texts("source", "layout", "path"),
         **dict.fromkeys(("records", "read", "chars", "chars_read"), pl.Int64),
         **dict.fromkeys(("running_text", "estimated"), pl.Boolean),
         "example": pl.String,
@@ -60,17 +59,17 @@ true if the texts consist of several words. Counts of values inside lists and ob
 ORIGINS = pl.Schema({"row_id": pl.String, **_PLACE, "licence": pl.String})
 """One record of a file and the row that it became. It is kept even if the row is later dropped as a duplicate."""
 
-EDGES = pl.Schema(_texts("child_id", "parent_id", "operation"))
+EDGES = pl.Schema(texts("child_id", "parent_id", "operation"))
 """One step of descent between two rows; the catalog adds `asset`."""
 
 GENERATIONS = pl.Schema(
     {
-        **_texts("request_key", "row_id", "kind", "model", "prompt"),
+        **texts("request_key", "row_id", "kind", "model", "prompt"),
         "prompt_tokens": pl.Int64,
         "completion_tokens": pl.Int64,
         "seconds": pl.Float64,
         "cached": pl.Boolean,
-        **_texts("error", "cause"),
+        **texts("error", "cause"),
         "attempt": pl.Int64,
         "cost": pl.Float64,
     }

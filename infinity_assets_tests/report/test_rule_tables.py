@@ -24,7 +24,7 @@ REFUSAL = rulebook.BY_NAME["refusal"]
 
 def test_a_page_shows_rows_on_both_sides_of_a_threshold() -> None:
     sides = counts.sides(FACTS.select(pl.exclude("messages")), REFUSAL, Rules(), 3)
-    shown = page.examples(REFUSAL, sides, page.texts(ROWS))
+    shown = page.examples(REFUSAL, sides, page.texts(ROWS.lazy(), ROWS["row_id"]))
     means, _, head, _, *lines = shown.splitlines()
     assert means == REFUSAL.means
     assert head == "|  | measure | threshold | evidence | row | source | prompt | answer |"
@@ -36,7 +36,9 @@ def test_a_page_shows_rows_on_both_sides_of_a_threshold() -> None:
 
 def test_a_rule_that_judges_no_row_has_a_note() -> None:
     bound = rulebook.BY_NAME["low_quality"]
-    assert page.examples(bound, counts.sides(FACTS, bound, Rules(), 3), page.texts(ROWS)).endswith("No row is judged.")
+    assert page.examples(
+        bound, counts.sides(FACTS, bound, Rules(), 3), page.texts(ROWS.lazy(), ROWS["row_id"])
+    ).endswith("No row is judged.")
 
 
 def test_totals_add_up_the_domains() -> None:
@@ -46,7 +48,7 @@ def test_totals_add_up_the_domains() -> None:
 
 
 def test_the_terminal_shows_a_whole_row_with_its_id() -> None:
-    lines = page.side_lines(REFUSAL, counts.sides(FACTS, REFUSAL, Rules(), 1), page.texts(ROWS))
+    lines = page.side_lines(REFUSAL, counts.sides(FACTS, REFUSAL, Rules(), 1), page.texts(ROWS.lazy(), ROWS["row_id"]))
     assert lines[0] == f"refusal: {REFUSAL.means}"
     assert lines[2:6] == [
         'fails  9 (fails below 120)  "I\'m sorry, but I cannot help"',

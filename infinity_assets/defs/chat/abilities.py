@@ -27,16 +27,10 @@ def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
     known = (*(student.name for student in models.students), number < settings.chat.rounds, recipe.min_gain)
     if not recipe.taught.enabled:
         return known
-    student = models.students[0].parts
     return (
-        recipe,
-        *known,
-        *student,
-        settings.scoring,
-        models.judge.answer_id,
-        settings.calls.retries,
+        recipe, *known, *models.students[0].parts, settings.scoring, models.judge.answer_id, settings.calls.retries,
         *prompts.hashes(settings.prompts_dir, diagnosis.PAIR),
-    )
+    )  # fmt: skip
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -84,20 +78,18 @@ def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.Dat
     recipe = step.settings.chat.diagnosis
     student = step.settings.models.students[0]
     nothing = pl.DataFrame(schema=diagnosis.EXAM)
-    if not recipe.taught.enabled or not step.trains:
-        return nothing, {
-            "taught student": "none: chat.diagnosis.taught.enabled is false"
-            if step.trains
-            else "none: a plan trains nothing"
-        }
+    if not step.trains:
+        return nothing, {"taught student": "none: a plan trains nothing"}
+    if not recipe.taught.enabled:
+        return nothing, {"taught student": "none: chat.diagnosis.taught.enabled is false"}
     frames = [*(step.read(earlier).collect() for earlier in before), rows]
     held = [diagnosis.draw_held_out(frame, recipe.held_out) for frame in frames]
     unseen, asked = pl.concat([frame.select("row_id") for frame in held]), held[-1]
     shown = pl.concat([frame.select("row_id", "messages") for frame in frames]).join(unseen, on="row_id", how="anti")
-    if asked.is_empty() or shown.is_empty():
-        return nothing, {
-            "taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"
-        }
+    if asked.is_empty():
+        return nothing, {"taught student": "none: no weak row is held out"}
+    if shown.is_empty():
+        return nothing, {"taught student": "none: every row is held out"}
     taught, measures = _teach(step, student, draw_sample(shown.unique("row_id"), recipe.taught))
     after = diagnosis.examine(step.asking(), questions(asked), taught, recipe.swap)
     return diagnosis.compare_exams(asked, after, student.name), measures
@@ -132,9 +124,8 @@ def _draw_gaps(table: pl.DataFrame, number: int) -> str:
     """Draw the gaps of a round before and after teaching. If no student was taught, compare with the previous round."""
     lines = table.filter(pl.col("round") == number)
     if lines["gap_after"].count():
-        return charts.pairs(
-            lines.select("ability", "gap_before", "gap_after").drop_nulls(), "gap before teaching and after, points"
-        )
+        taught = lines.select("ability", "gap_before", "gap_after").drop_nulls()
+        return charts.pairs(taught, "gap before teaching and after, points")
     past = table.filter(pl.col("round") == number - 1).select("ability", past="gap")
     compared = lines.join(past, on="ability", how="left", maintain_order="left").select("ability", "past", "gap")
     return charts.pairs(compared.filter(pl.col("gap").is_not_null()), "gap in the round before and in this one, points")

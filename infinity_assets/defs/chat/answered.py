@@ -5,7 +5,7 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ANSWERED
+from infinity_assets.defs.chat.rounds import ANSWERED, FAILED
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
@@ -18,8 +18,6 @@ from infinity_assets.scoring import language
 from infinity_assets.synthesis import answers, execution, quota
 from infinity_assets.synthesis.lineage import Generation, add_siblings, merge_copies, settle
 from infinity_assets.synthesis.prompting import Asking
-
-_FAILED = ["row_id", "reason", "detail"]
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -59,7 +57,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
         def decide(candidates: pl.DataFrame, failed: pl.DataFrame) -> Generation:
             best, others = answers.choose(candidates)
-            failed = pl.concat([best.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
+            failed = pl.concat([best.filter(pl.col("reason").is_not_null()).select(FAILED), failed])
             return add_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
 
         wanted = quota.shard_quota(recipe.accept, step.settings.shards, step.partition)
@@ -84,12 +82,8 @@ def _draw_answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     recipe = asking.settings.chat.answering
     written = asking.chat("answer", asked, recipe.sampling, samples=recipe.samples)
     candidates = asked.join(written, on="row_id").sort("row_id", "index")
-    request, text = pl.col("request"), pl.col("text").fill_null("")
-    candidates = candidates.with_columns(
-        pl.concat_list(
-            pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=text)
-        ).alias("messages")
-    )
+    text = pl.col("text").fill_null("")
+    candidates = candidates.with_columns(messages=conversation.exchange(pl.col("request"), text))
     candidates = candidates.with_columns(
         add_row_ids(candidates.select("messages"))["row_id"].alias("answer_id"),
         line=pl.format("{}:{}", "row_id", "index"),
@@ -124,10 +118,7 @@ def _find_failures(candidates: pl.DataFrame, asking: Asking) -> tuple[pl.DataFra
     good = lines.join(failed, on="row_id", how="anti", maintain_order="left")
     verdicts = execution.execute(good if recipe.execute else good.clear(), recipe.limits)
     wrong = answers.find_degenerate(good.join(verdicts.filter(pl.col("said").is_not_null()), on="row_id"))
-    return (
-        pl.concat([failed, wrong]).rename({"row_id": "line"}),
-        verdicts.select("execution", "why", line="row_id"),
-    )
+    return pl.concat([failed, wrong]).rename({"row_id": "line"}), verdicts.select("execution", "why", line="row_id")
 
 
 def _score(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:

@@ -47,13 +47,10 @@ def _make(number: int) -> dg.AssetsDefinition:
         asked = questions(rows)
         scores = pl.concat([diagnosis.examine(asking, asked, student, recipe.swap) for student in students])
         with_scores = rows.join(diagnosis.mark_weak(scores, recipe.weak_below), on="row_id", how="left")
-        lacks = (
-            _describe_deficiencies(asking, with_scores)
-            if recipe.deficiencies
-            else with_scores.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
-        )
-        diagnosed = with_scores.join(lacks, on="row_id", how="left")
-        table = conform(diagnosed, DIAGNOSED).sort("row_id")
+        lacks = pl.DataFrame(schema={"row_id": pl.String, "deficiency": pl.String})
+        if recipe.deficiencies:
+            lacks = _describe_deficiencies(asking, with_scores)
+        table = conform(with_scores.join(lacks, on="row_id", how="left"), DIAGNOSED).sort("row_id")
         weak = table.filter("weak")
         scores_of = json_detail("answer_score", "student_scores")
         return Outcome(

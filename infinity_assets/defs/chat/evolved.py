@@ -8,7 +8,8 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.defs.chat.rounds import EVOLVED, LABELS
+from infinity_assets.dedup.fingerprints import PLACE
+from infinity_assets.defs.chat.rounds import EVOLVED, FAILED, LABELS
 from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
@@ -24,8 +25,6 @@ from infinity_assets.synthesis import dispatch, quota
 from infinity_assets.synthesis.elimination import copies, model_measures, rewrite_rules
 from infinity_assets.synthesis.lineage import Generation, settle
 from infinity_assets.synthesis.prompting import Asking
-
-_FAILED = ["row_id", "reason", "detail"]
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -85,12 +84,11 @@ def evolve(step: Step, number: int) -> Outcome:
         return rewrites
 
     def decide(rewrites: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-        failed = pl.concat([rewrites.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
-        failed = pl.concat(
-            [failed, _find_copies(gate, _remove_failed(rewrites, failed), wordings), _find_repeats(rewrites, before)]
-        )
+        failed = pl.concat([rewrites.filter(pl.col("reason").is_not_null()).select(FAILED), failed])
+        copied = _find_copies(gate, _remove_failed(rewrites, failed), wordings)
+        failed = pl.concat([failed, copied, _find_repeats(rewrites, before)])
         failed = pl.concat([failed, copies.find_near_copies(_remove_failed(rewrites, failed), recipe.elimination)])
-        return settle(rewrites.drop(_FAILED[1:]), EVOLVED, [], failed, by=step.settings.models.generator.model)
+        return settle(rewrites.drop(FAILED[1:]), EVOLVED, [], failed, by=step.settings.models.generator.model)
 
     wanted = quota.shard_quota(recipe.accept, step.settings.shards, step.partition)
     result, untried = quota.try_until_accepted(seeds, wanted, step.asset, make, decide)
@@ -147,19 +145,14 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
     A seed is left out if its rewrite was answered in an earlier round. If `retry` is false, each seed is tried once.
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
-    seeds = (
-        [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
-    )
-    weak = [
+    parts = [
         step.read(in_round("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1
     ]
-    wanted = (
-        "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency",
-        "messages",
-    )  # fmt: skip
-    rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(
-        shard_of(step.settings.shards) == step.partition
-    )
+    if retry or number == 1:
+        parts.insert(0, step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String)))
+    wanted = ("kind", *PLACE, "licence", "domain", "language", *LABELS, "deficiency", "messages")
+    rows = pl.concat([part.select("row_id", *wanted) for part in parts])
+    rows = rows.filter(shard_of(step.settings.shards) == step.partition)
     for earlier in before:
         answered = step.read(in_round("diagnosed", earlier)).select(row_id="parents").explode("row_id")
         children = step.read(in_round("evolved", earlier)).join(answered, on="row_id", how="semi")
@@ -175,28 +168,21 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
 
 def _earlier_rewrites(step: Step, number: int) -> pl.Series:
     """Return the row ids of the rewrites that earlier rounds kept."""
-    kept = [
-        step.read(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)
-    ]
-    return pl.concat([pl.Series("row_id", [], pl.String), *kept])
+    kept = [step.read(in_round("evolved", earlier)).select("row_id") for earlier in range(1, number)]
+    return pl.concat([pl.LazyFrame(schema={"row_id": pl.String}), *kept]).collect()["row_id"]
 
 
 def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
     """Return the rewrites that an earlier round kept for another seed: row_id, reason, detail."""
     child = add_row_ids(rewrites.select("messages"))["row_id"]
-    again = (
-        rewrites.select("row_id")
-        .with_columns(duplicate_of=child, reason=pl.lit("copy_of_another"))
-        .filter(child.is_in(before.implode()))
-    )
+    again = rewrites.select("row_id", duplicate_of=child, reason=pl.lit("copy_of_another"))
+    again = again.filter(pl.col("duplicate_of").is_in(before.implode()))
     return again.select("row_id", "reason", frames.json_detail("duplicate_of"))
 
 
 def _loop_stopped(step: Step, number: int) -> bool:
     """Return whether `abilities` of the previous round has stopped the loop."""
-    return number > 1 and bool(
-        step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
-    )
+    return number > 1 and step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
 
 
 def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:

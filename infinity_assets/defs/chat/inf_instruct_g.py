@@ -102,15 +102,12 @@ def _count_operations(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
     """
     line = kept.select("row_id", "round", at="row_id")
     for asset in ("conversed", "answered", "evolved"):
-        names = [in_round(asset, number) for number in ROUNDS]
         tables = [
-            step.lake.ledger_table("edges", name, partition)
-            for name in names
+            step.lake.ledger_table("edges", name, partition).select(list(schema.EDGES))
+            for name in (in_round(asset, number) for number in ROUNDS)
             for partition in step.lake.partitions(name)
         ]
-        edges = pl.concat(
-            [schema.empty(schema.EDGES), *(table.select(list(schema.EDGES)).collect() for table in tables)]
-        ).unique()
+        edges = pl.concat([pl.LazyFrame(schema=schema.EDGES), *tables]).unique().collect()
         line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")
         line = line.with_columns(at=pl.coalesce("parent_id", "at")).drop("parent_id")
     continued = pl.col("conversed").is_not_null().alias("continued")

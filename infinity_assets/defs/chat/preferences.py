@@ -14,18 +14,10 @@ from infinity_assets.rows.frames import conform
 _ANSWERED = [in_round("answered", number) for number in ROUNDS]
 PREFERENCES = pl.Schema(
     {
-        "row_id": pl.String,
-        "prompt": pl.String,
-        "chosen": schema.MESSAGES,
-        "rejected": schema.MESSAGES,
-        "chosen_score": pl.Float64,
-        "rejected_score": pl.Float64,
-        "margin": pl.Float64,
-        "scored_by": pl.String,
-        "source": pl.String,
-        "licence": pl.String,
-        "domain": pl.String,
-        "language": pl.String,
+        **schema.texts("row_id", "prompt"),
+        **dict.fromkeys(("chosen", "rejected"), schema.MESSAGES),
+        **dict.fromkeys(("chosen_score", "rejected_score", "margin"), pl.Float64),
+        **schema.texts("scored_by", "source", "licence", "domain", "language"),
     }
 )
 
@@ -58,17 +50,10 @@ def preferences(step: Step) -> Outcome:
         .unique("row_id", keep="first", maintain_order=True)
         .filter(pl.col("row_id").is_in(survives.implode()))
         .select(
-            "row_id",
-            "source",
-            "licence",
-            "domain",
-            "language",
+            *("row_id", "source", "licence", "domain", "language"),
             prompt=conversation.instruction(),
             chosen="messages",
-            rejected=pl.concat_list(
-                pl.struct(role=pl.lit("user"), content=conversation.instruction()),
-                pl.struct(role=pl.lit("assistant"), content=worst.field("answer")),
-            ),
+            rejected=conversation.exchange(conversation.instruction(), worst.field("answer")),
             chosen_score=pl.when(by_reward).then("reward").otherwise("answer_score"),
             rejected_score=worst.field("score"),
             scored_by=pl.when(by_reward)

@@ -29,3 +29,6 @@ DIAGNOSED = pl.Schema(
     {**ANSWERED, "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String}
 )
 CONVERSED = pl.Schema({**DIAGNOSED, "turns": pl.Int64, "coherence": pl.Float64})
+
+FAILED = ["row_id", "reason", "detail"]
+"""Columns of a table of failed answers or rewrites."""

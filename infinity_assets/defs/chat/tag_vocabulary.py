@@ -10,41 +10,38 @@ from infinity_assets.defs.score.label_forms import label_files
 from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import conform
+from infinity_assets.rows.schema import texts
 from infinity_assets.scoring import label_overrides, labels, vocabulary
 from infinity_assets.settings.models import Sampling
 
-_LIFT = Sampling(temperature=0.0, top_p=1.0, max_tokens=48)
+_LIFT = Sampling(temperature=0.0, max_tokens=48)
+_NAME = Sampling(temperature=0.0, max_tokens=32)
 
-_NAME = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
-
-_PROMPTS = ("lift", "label_zh")
+_COLUMNS = {
+    "label": pl.String,
+    "rows": pl.Int64,
+    "share": pl.Float64,
+    "cate_ability": pl.List(pl.String),
+    "label_zh": pl.String,
+    "forms": pl.List(pl.String),
+    **texts("said_by", "lift_error", "name_error"),
+}
 
 
 @dataset(
     group="chat",
     reads=("tagged", "label_forms"),
     settings=lambda s: (
-        s.labels.vocabulary or "",
-        s.calls.retries,
-        s.models.tagger.answer_id,
-        *prompts.hashes(s.prompts_dir, *_PROMPTS),
+        s.labels.vocabulary or "", s.calls.retries, s.models.tagger.answer_id,
+        *prompts.hashes(s.prompts_dir, "lift", "label_zh"),
     ),
     files=label_files,
-    columns={
-        "label": pl.String,
-        "rows": pl.Int64,
-        "share": pl.Float64,
-        "cate_ability": pl.List(pl.String),
-        "label_zh": pl.String,
-        "forms": pl.List(pl.String),
-        "said_by": pl.String,
-        "lift_error": pl.String,
-        "name_error": pl.String,
-    },
+    columns=_COLUMNS,
     kinds=("polars", "parquet", "vllm"),
     seconds=4,
     version="3",
-)
+)  # fmt: skip
 def tag_vocabulary(step: Step) -> Outcome:
     """The fine labels in use, with their number of rows, their coarse abilities, and their Chinese names.
 
@@ -57,17 +54,10 @@ def tag_vocabulary(step: Step) -> Outcome:
     if frozen:
         fixed = vocabularies.read(data, frozen).drop("rows")
         counted = fixed.join(used.select("label", "rows", "share"), on="label", how="left")
-        none = pl.lit(None, pl.String)
-        words = counted.with_columns(
-            pl.col("rows", "share").fill_null(0),
-            said_by=pl.lit(f"vocabulary {frozen}"),
-            lift_error=none,
-            name_error=none,
-        )
+        words = counted.with_columns(pl.col("rows", "share").fill_null(0), said_by=pl.lit(f"vocabulary {frozen}"))
     else:
         words = _describe_labels(step, used)
-    columns = ["label", "rows", "share", "cate_ability", "label_zh", "forms", "said_by", "lift_error", "name_error"]
-    words = words.select(columns).sort(pl.col("rows") * -1, "label")
+    words = conform(words, _COLUMNS, fill=True).sort(pl.col("rows") * -1, "label")
     coarse = words.explode("cate_ability").group_by("cate_ability").agg(pl.len().alias("labels"), pl.col("rows").sum())
     return Outcome(
         words,
@@ -96,16 +86,13 @@ def _describe_labels(step: Step, used: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     words = used.join(own, on="label", how="left", maintain_order="left")
-    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))[
-        "row_id"
-    ]
-    to_ask = words.filter(pl.col("label").is_in(asked.implode()))
+    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))
+    to_ask = words.filter(pl.col("label").is_in(asked["row_id"].implode()))
     to_lift, to_name = (to_ask.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
     lifted = labels.parse_lifted(_ask(step, to_lift, "lift", _LIFT, labels.lift_schema()))
     named = labels.parse_chinese_names(_ask(step, to_name, "label_zh", _NAME, None))
-    words = words.join(lifted, on="label", how="left", maintain_order="left").join(
-        named, on="label", how="left", maintain_order="left"
-    )
+    for answers in (lifted, named):
+        words = words.join(answers, on="label", how="left", maintain_order="left")
     by = (
         pl.when(pl.col("own_ability").is_not_null())
         .then(pl.lit("hand"))
@@ -122,7 +109,6 @@ def _describe_labels(step: Step, used: pl.DataFrame) -> pl.DataFrame:
 def _ask(step: Step, words: pl.DataFrame, prompt: str, sampling: Sampling, schema: dict | None) -> pl.DataFrame:
     """Ask the tagger about every label with one prompt, and return its answers. Their row id is the label."""
     rows = words.select(row_id="label", label="label", language=pl.lit("en"))
-    requests = batch.build_prompt_requests(
-        prompts.load_bilingual(prompt, step.settings.prompts_dir), rows, sampling, prompt, schema=schema
-    )
+    wording = prompts.load_bilingual(prompt, step.settings.prompts_dir)
+    requests = batch.build_prompt_requests(wording, rows, sampling, prompt, schema=schema)
     return step.inference().generate(step.settings.models.tagger, requests, prompt).frame

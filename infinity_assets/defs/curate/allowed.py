@@ -16,12 +16,7 @@ def _allowed_files(step: Step) -> dict[str, str]:
     }
 
 
-@dataset(
-    group="curate",
-    files=_allowed_files,
-    columns=ALLOWED,
-    kinds=("polars", "parquet", "yaml"),
-)
+@dataset(group="curate", files=_allowed_files, columns=ALLOWED, kinds=("polars", "parquet", "yaml"))
 def allowed(step: Step) -> Outcome:
     """Widely quoted texts: a span inside one of them is no evidence that a row contains a benchmark item.
 

@@ -16,19 +16,13 @@ from infinity_assets.scoring import domain
 def benchmark_files(step: Step) -> dict[str, str]:
     """Return the fingerprint of every benchmark's files."""
     cache = step.lake.catalog / "fingerprints" / "benchmarks"
-    folders = step.pool.benchmark_folders().items()
     return {
-        f"files of {name}": content_fingerprint(load_source(folder), cache / f"{name}.json") for name, folder in folders
+        f"files of {name}": content_fingerprint(load_source(folder), cache / f"{name}.json")
+        for name, folder in step.pool.benchmark_folders().items()
     }
 
 
-@dataset(
-    group="curate",
-    files=benchmark_files,
-    columns=ITEM,
-    kinds=("polars", "parquet", "json"),
-    version="6",
-)
+@dataset(group="curate", files=benchmark_files, columns=ITEM, kinds=("polars", "parquet", "json"), version="6")
 def benchmarks(step: Step) -> Outcome:
     """The items of the evaluation sets. No item may be trained on, but DSIR selects rows that resemble them.
 
@@ -40,14 +34,12 @@ def benchmarks(step: Step) -> Outcome:
     skipped = sum((Counter(benchmark.skipped) for benchmark in read), Counter[str]())
     by_rule = domain.classify(pl.col("prompt"), pl.col("answer")).mode().sort().first().over("benchmark")
     items = items.with_columns(pl.col("domain").fill_null(by_rule))
+    without = sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))
     return Outcome(
         items,
         measures={
             **{f"records left out: {reason}": skipped[reason] for reason in sorted(skipped)},
-            "benchmarks without an item": ", ".join(
-                sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))
-            )
-            or "none",
+            "benchmarks without an item": ", ".join(without) or "none",
         },
         charts={"items": charts.table(items.group_by("benchmark", "domain").len("items").sort("benchmark"), rows=30)},
     )

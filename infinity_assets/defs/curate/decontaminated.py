@@ -57,16 +57,8 @@ def decontaminated(step: Step) -> Outcome:
 def _paraphrase_hits(step: Step) -> pl.DataFrame:
     """Return the rows to remove as paraphrases of an item: row_id, reason, detail. Empty unless a threshold is set."""
     threshold = step.settings.decontamination.paraphrase_threshold
-    close = (
-        step.read("paraphrases").filter(pl.col("similarity") >= threshold)
-        if threshold
-        else step.read("paraphrases").clear()
-    )
-    closest = close.sort("row_id", pl.col("similarity") * -1, "item_id").unique(
-        "row_id", keep="first", maintain_order=True
-    )
-    return closest.select(
-        "row_id",
-        pl.lit("contaminated_paraphrase").alias("reason"),
-        json_detail("benchmark", "item_id", "similarity"),
-    ).collect()
+    close = step.read("paraphrases").filter(pl.col("similarity") >= threshold if threshold else pl.lit(False))
+    closest = close.sort("row_id", pl.col("similarity") * -1, "item_id")
+    closest = closest.unique("row_id", keep="first", maintain_order=True)
+    detail = json_detail("benchmark", "item_id", "similarity")
+    return closest.select("row_id", pl.lit("contaminated_paraphrase").alias("reason"), detail).collect()

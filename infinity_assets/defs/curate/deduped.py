@@ -10,6 +10,13 @@ from infinity_assets.rows import schema
 from infinity_assets.rows.frames import decide, json_detail
 from infinity_assets.rows.ids import shard_of
 
+_REASONS = {
+    "exact": "exact_duplicate",
+    "instruction": "answer_too_many",
+    "near": "near_duplicate",
+    "semantic": "semantic_duplicate",
+}
+
 
 @dataset(
     group="curate",
@@ -32,14 +39,6 @@ def deduped(step: Step) -> Outcome:
     evidence = json_detail("duplicate_of", "survivor_source", "method", "similarity", "matched")
     dropped = decide(losers, reason=pl.col("method").replace_strict(_REASONS), detail=evidence)
     return Outcome(drop_losers(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
-
-
-_REASONS = {
-    "exact": "exact_duplicate",
-    "instruction": "answer_too_many",
-    "near": "near_duplicate",
-    "semantic": "semantic_duplicate",
-}
 
 
 def _pool_shard(step: Step) -> pl.LazyFrame:

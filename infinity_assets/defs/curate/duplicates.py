@@ -1,6 +1,7 @@
 """`duplicates`: the records that are dropped in favor of another row. Grain: a dropped record."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import polars as pl
 
@@ -11,6 +12,7 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import count_by
 
 _BEFORE = 20
 """Characters shown before the first difference between two near-duplicates."""
@@ -37,16 +39,14 @@ def duplicates(step: Step) -> Outcome:
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
     # If the answers per instruction are limited, a new source can change which of them exceed the limit.
     before, added = (None, []) if rule.answers_per_instruction else step.before()
-    close = (
-        step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect()
-        if rule.semantic.enabled
-        else None
-    )
+    close = None
+    if rule.semantic.enabled:
+        close = step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect()
     losers = find_duplicates(
         prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added,
         workers=step.settings.ingest.workers, progress=lambda done, total: step.advance(done, total, "rows compared"),
     )  # fmt: skip
-    pairs = losers.group_by("source", "survivor_source", "method").len("records")
+    pairs = count_by(losers, "source", "survivor_source", "method", name="records")
     near = losers.filter(pl.col("method") == "near")
     return Outcome(
         losers,
@@ -57,9 +57,7 @@ def duplicates(step: Step) -> Outcome:
             f"records with the score {rule.score}": _count_scored(prints) if rule.score else None,
         },
         charts={
-            "duplicates by source and survivor": charts.table_if_any(
-                pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20
-            ),
+            "duplicates by source and survivor": charts.table_if_any(pairs, rows=20),
             "similarity of near-duplicates": charts.histogram(
                 near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0
             ),
@@ -84,13 +82,8 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
     if shown.is_empty():
         return ""
     wanted = [*shown["row_id"], *shown["matched"]]
-    sources = sorted(
-        {
-            *shown["source"],
-            *near.filter(pl.col("row_id").is_in(shown["matched"].implode()))["source"],
-            *shown["survivor_source"],
-        }
-    )
+    matched = near.filter(pl.col("row_id").is_in(shown["matched"].implode()))
+    sources = sorted({*shown["source"], *matched["source"], *shown["survivor_source"]})
     texts = pl.concat(
         step.lake.scan("raw_pool", source)
         .filter(pl.col("row_id").is_in(wanted))
@@ -98,22 +91,16 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
         for source in sources
     ).collect()
     text_of = dict(texts.iter_rows())
-    pairs = [
-        _cut_to_difference(text_of.get(row, ""), text_of.get(matched, ""))
-        for row, matched in shown.select("row_id", "matched").iter_rows()
+    lines = [
+        (similarity, *_cut_to_difference(text_of.get(row, ""), text_of.get(other, "")))
+        for similarity, row, other in shown.select("similarity", "row_id", "matched").iter_rows()
     ]
-    return charts.table(
-        shown.select(
-            "similarity", pl.Series("row", [a for a, _ in pairs]), pl.Series("duplicates", [b for _, b in pairs])
-        )
-    )
+    return charts.table(pl.DataFrame(lines, schema=["similarity", "row", "duplicates"], orient="row"))
 
 
 def _cut_to_difference(one: str, other: str) -> tuple[str, str]:
     """Cut two texts to start shortly before their first difference, because a table shows only the start of a text."""
     one, other = " ".join(one.split()), " ".join(other.split())
-    alike = next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-    start = alike - _BEFORE
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    start = len(list(alike)) - _BEFORE
     return (one, other) if start <= 0 else (f"…{one[start:]}", f"…{other[start:]}")

@@ -8,6 +8,7 @@ from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import count_by
 
 GATE = ("benchmarks", "allowed")
 """Inputs that an asset needs to run the decontamination gate."""
@@ -38,12 +39,10 @@ def matches(step: Step) -> Outcome:
     """
     item_gate = gate_of(step)
     rows = step.read("deduped").select("row_id", "source", "messages")
-    looked_at = 0
     lines = [pl.DataFrame(schema=_MATCHES)]
     for batch in step.batches(rows, ROW_GROUP // 2):
         sources = batch.select("row_id", "source")
         lines.append(item_gate.matches(batch).join(sources, on="row_id", maintain_order="left"))
-        looked_at += batch.height
     hits = pl.concat(lines).sort("row_id", maintain_order=True)
     counts = hits.group_by("verdict", "rule", "part", "side").agg(
         pl.len().alias("hits"), pl.col("row_id").n_unique().alias("rows")
@@ -52,7 +51,7 @@ def matches(step: Step) -> Outcome:
     return Outcome(
         hits,
         measures={
-            "rows looked at": looked_at,
+            "rows looked at": rows.select(pl.len()).collect().item(),
             "rows to be removed": _rows(hits, "removes"),
             "rows with hits that are only reported": _rows(hits, "reported"),
             "rows with hits that are excused": _rows(hits, "excused"),
@@ -61,26 +60,19 @@ def matches(step: Step) -> Outcome:
         charts={
             "hits": charts.table_if_any(counts.sort("verdict", "part", "rule", "side")),
             "share": charts.histogram(
-                hits.filter(pl.col("verdict") == "removes")["share"],
-                "share of the item, of hits that remove",
-                low=0,
-                high=1,
+                hits.filter(verdict="removes")["share"], "share of the item, of hits that remove", low=0, high=1
             ),
-            "excused": charts.table_if_any(_examples(hits, "excused"), rows=12),
-            "reported": charts.table_if_any(_examples(hits, "reported"), rows=12),
+            "excused": charts.table_if_any(_examples(hits, "excused")),
+            "reported": charts.table_if_any(_examples(hits, "reported")),
         },
     )
 
 
 def _rows(hits: pl.DataFrame, verdict: str) -> int:
-    return hits.filter(pl.col("verdict") == verdict)["row_id"].n_unique()
+    return hits.filter(verdict=verdict)["row_id"].n_unique()
 
 
 def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
     """Return the spans with a verdict and their number of rows, the most frequent first."""
-    spans = (
-        hits.filter(pl.col("verdict") == verdict)
-        .group_by("benchmark", "part", "span")
-        .agg(pl.col("row_id").n_unique().alias("rows"))
-    )
-    return spans.sort(pl.col("rows") * -1, "benchmark", "part", "span")
+    rows = hits.filter(verdict=verdict).unique(["row_id", "benchmark", "part", "span"])
+    return count_by(rows, "benchmark", "part", "span")

@@ -14,6 +14,9 @@ from infinity_assets.rows import conversation
 
 THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
 
+_RULE = ("floor", "neighbours", "exact_up_to", "facts")
+"""Settings of `dedup.semantic` that decide the pairs."""
+
 _SHOWN = 4
 """Pairs shown per band of similarity."""
 
@@ -21,13 +24,7 @@ _SHOWN = 4
 @dataset(
     group="curate",
     reads=("embeddings",),
-    settings=lambda s: (
-        *vectors_key(s),
-        s.dedup.semantic.floor,
-        s.dedup.semantic.neighbours,
-        s.dedup.semantic.exact_up_to,
-        s.dedup.semantic.facts,
-    ),
+    settings=lambda s: (*vectors_key(s), *(getattr(s.dedup.semantic, name) for name in _RULE)),
     columns=semantic.PAIRS,
     kinds=("polars", "parquet", "hnswlib"),
 )
@@ -85,11 +82,7 @@ def _judged_contents(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
     parts = []
     known = pl.DataFrame(schema={"content_hash": pl.String})
     for source in lake.partitions("embeddings"):
-        part = (
-            lake.scan("embeddings", source)
-            .filter(pl.col("answer").is_not_null())
-            .select("content_hash", "prompt", "answer", "facts")
-        )
+        part = lake.scan("embeddings", source).select("content_hash", "prompt", "answer", "facts").drop_nulls("answer")
         new = part.join(known.lazy(), on="content_hash", how="anti").with_columns(source=pl.lit(source)).collect()
         known = pl.concat([known, new.select("content_hash")])
         if new.height or not parts:
@@ -108,9 +101,8 @@ def _sample_pairs(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
     shown = first.filter(pl.int_range(pl.len()).over("band") < _SHOWN).sort("similarity", "a", "b", descending=True)
     texts = _texts(lake, pl.concat([shown["a"], shown["b"]]))
     for end in ("a", "b"):
-        shown = shown.join(
-            texts.rename(lambda name, end=end: f"{name} {end}" if name != "content_hash" else end), on=end, how="left"
-        )
+        named = {"content_hash": end, "prompt": f"prompt {end}", "answer": f"answer {end}"}
+        shown = shown.join(texts.rename(named), on=end, how="left")
     return shown.select("similarity", "prompt a", "prompt b", "answer a", "answer b")
 
 

@@ -38,24 +38,18 @@ def paraphrases(step: Step) -> Outcome:
     items = step.read("benchmarks").select("item_id", "benchmark", "prompt").collect()
     spec = step.settings.semantic_embedder
     with step.inference().embedder(spec) as embedder:
-        known = pl.Series(
-            embedder.read(items["prompt"].to_list()).unknown <= step.settings.dedup.semantic.max_unknown,
-            dtype=pl.Boolean,
-        )
-        asked = items.filter(known)
-        vectors = (
-            embedder.encode(asked["prompt"].to_list()).astype(np.float16)
-            if asked.height
-            else np.zeros((0, embedder.width), np.float16)
-        )
+        unknown = embedder.read(items["prompt"].to_list()).unknown
+        asked = items.filter(pl.Series(unknown <= step.settings.dedup.semantic.max_unknown, dtype=pl.Boolean))
+        vectors = np.zeros((0, embedder.width), np.float16)
+        if asked.height:
+            vectors = embedder.encode(asked["prompt"].to_list()).astype(np.float16)
     rows = step.read("fingerprints").select("row_id", "content_hash", "prompt_hash").unique().collect()
     one = rows.group_by("prompt_hash").agg(pl.col("content_hash").min())
     prompts = [
         step.lake.scan("embeddings", source)
-        .filter(pl.col("prompt").is_not_null())
-        .select("content_hash", pl.col("prompt").alias("vector"))
+        .drop_nulls("prompt")
         .join(one.lazy(), on="content_hash")
-        .select("prompt_hash", "vector")
+        .select("prompt_hash", vector="prompt")
         .collect()
         for source in step.lake.partitions("embeddings")
     ]

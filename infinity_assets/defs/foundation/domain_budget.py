@@ -50,15 +50,13 @@ def domain_budget(step: Step) -> Outcome:
     available = state.select("domain").join(counts, on="domain", how="left").with_columns(pl.col("rows").fill_null(0))
     factors = {domain: (factor, why) for domain, factor, why in state.select("domain", "factor", "why").iter_rows()}
     quotas = budget(available, recipe, factors).join(state.drop("why"), on="domain", maintain_order="left")
-    gaps = {
-        f"gap of {domain}": round(standing.gap, 4) for domain, standing in sorted(compute_standings(scores).items())
-    }
+    standings = sorted(compute_standings(scores).items())
     return Outcome(
         quotas,
         measures={
             "quota, all domains": int(quotas["quota"].sum()),
             "turn": state["turn"].max(),  # pyrefly: ignore[bad-assignment]
-            **gaps,
+            **{f"gap of {domain}": round(standing.gap, 4) for domain, standing in standings},
         },
         charts={"budget": charts.table(quotas.select(list(BUDGET)))},
     )

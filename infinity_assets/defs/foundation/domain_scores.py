@@ -54,14 +54,12 @@ def _files(step: Step) -> dict[str, str]:
     group="foundation",
     reads=("benchmarks",),
     settings=lambda s: (
-        s.foundation.loop.scoring,
-        s.calls.retries,
-        *prompts.hashes(s.prompts_dir, *sorted(PROMPTS.values())),
+        s.foundation.loop.scoring, s.calls.retries, *prompts.hashes(s.prompts_dir, *sorted(PROMPTS.values()))
     ),
     files=_files,
     columns=SCORE,
     kinds=("polars", "parquet", "vllm"),
-)
+)  # fmt: skip
 def domain_scores(step: Step) -> Outcome:
     """Scores of the model under test on the benchmarks and, for comparison, the scores of a reference model.
 
@@ -76,13 +74,7 @@ def domain_scores(step: Step) -> Outcome:
     programs: dict[str, Counter[str]] = {}
     scores = read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluate_models(step, programs)
     table = pl.concat([scores, list_references(scores, loop.reference_model, loop.reference)])
-    domains = (
-        table.filter(pl.col("role") == TESTED)
-        .drop_nulls("score")
-        .group_by("domain")
-        .agg(pl.col("score").mean())
-        .sort("domain")
-    )
+    domains = table.filter(role=TESTED).drop_nulls("score").group_by("domain").agg(pl.mean("score")).sort("domain")
     ran = {f"programs of {model}": charts.counts(counts) for model, counts in programs.items() if counts}
     return Outcome(
         table,
@@ -92,15 +84,14 @@ def domain_scores(step: Step) -> Outcome:
 
 
 def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, dict[str, tuple[str | None, int, str]]]:
-    """Return the tasks to evaluate, and the benchmarks that cannot be evaluated.
+    """Return the tasks to evaluate (`TASK`), and the benchmarks that cannot be evaluated.
 
     Args:
-        pool: The pool with the benchmarks.
         items: The rows of `benchmarks`.
         most: Maximum number of items per benchmark.
 
     Returns:
-        The tasks (`TASK`), and the domain, number of items and reason of each benchmark without tasks, by its name.
+        The tasks, and the domain, number of items and reason of each benchmark without tasks, by its name.
     """
     tasks, reasons = [pl.DataFrame(schema=TASK)], {}
     for name, folder in pool.benchmark_folders().items():

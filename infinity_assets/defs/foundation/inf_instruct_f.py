@@ -14,13 +14,8 @@ from infinity_assets.selection.domain_budget import relax_rules
 from infinity_assets.selection.rules import first_failure, rulebook
 
 _SCORES = {
-    "cate_ability": pl.List(pl.String),
-    "ability": pl.List(pl.String),
-    "quality": pl.Float64,
-    "ifd": pl.Float64,
-    "reward": pl.Float64,
-    "depth": pl.Float64,
-    "dsir_log_weight": pl.Float64,
+    **dict.fromkeys(("cate_ability", "ability"), pl.List(pl.String)),
+    **dict.fromkeys(("quality", "ifd", "reward", "depth", "dsir_log_weight"), pl.Float64),
     "selector": pl.String,
 }
 """Columns of InfInstruct-F in addition to the columns of every row."""
@@ -50,37 +45,27 @@ def inf_instruct_f(step: Step) -> Outcome:
     quotas = dict(budget.select("domain", "quota").iter_rows())
     verdicts = composition.compose(passed, quotas, recipe, candidates.vectors_of(step.read))
     taken = verdicts.filter("taken").select("row_id", "selector", "place")
+    verdict = pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped"))
     decided = pl.concat(
         [
-            failed.with_columns(pl.lit("dropped").alias("verdict")),
-            verdicts.select(
-                "row_id",
-                "reason",
-                "detail",
-                pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict"),
-            ),
+            failed.with_columns(verdict=pl.lit("dropped")),
+            verdicts.select("row_id", "reason", "detail", verdict=verdict),
         ]
     )
-    scores = taken.join(
-        passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SCORES)[:-1]), on="row_id"
-    )
-    texts = (
-        step.read("decontaminated")
-        .join(taken.select("row_id").lazy(), on="row_id", how="semi")
-        .collect(engine="streaming")
-    )
+    scores = passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SCORES)[:-1])
+    scores = taken.join(scores, on="row_id")
+    texts = step.read("decontaminated").join(taken.lazy(), on="row_id", how="semi").collect(engine="streaming")
     chosen = texts.join(scores, on="row_id").select([*schema.ROW, *_SCORES]).sort("row_id")
     accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
     by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
     without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height
     lengths = taken.join(passed, on="row_id")["answer_chars"]
+    places = rows.select("row_id", "source", "file", "position")
     reasons = count_by(decided.filter(verdict="dropped"), "reason")
     return Outcome(
         chosen,
         rows_in=rows.height,
-        decisions=conform(
-            decided.join(rows.select("row_id", "source", "file", "position"), on="row_id"), schema.DECISIONS
-        ),
+        decisions=conform(decided.join(places, on="row_id"), schema.DECISIONS),
         measures={
             "quota": int(accounts["quota"].sum()),
             "shortfall": int(accounts["shortfall"].sum()),

@@ -4,6 +4,7 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.report import rule_tables as page
@@ -27,29 +28,14 @@ def rules(step: Step) -> Outcome:
     `decisions` of `inf_instruct_f` has only the first.
     """
     settings = step.settings.foundation.rules
-    facts = rulebook.facts(
-        step.read("decontaminated").select(rulebook.PLACE).collect(),
-        step.read("measured").collect(),
-        step.read("scored").select(rulebook.SCORES).collect(),
-        settings,
-    )
+    facts = candidates.facts(step.read, step.read("decontaminated").select(rulebook.PLACE).collect(), settings)
     table = counts.counts(facts, settings)
     sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in rulebook.BOUNDS}
-    named = pl.concat([rows["row_id"] for rows in sides.values()]).unique()
-    shown = page.texts(
-        step.read("decontaminated")
-        .select("row_id", "messages")
-        .filter(pl.col("row_id").is_in(named.implode()))
-        .collect(engine="streaming")
-    )
-    failing = (
-        facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in rulebook.BOUNDS))
-        .to_series()
-        .sum()
-    )
+    shown = page.texts(step.read("decontaminated"), pl.concat([rows["row_id"] for rows in sides.values()]))
+    fails = pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in rulebook.BOUNDS)
     return Outcome(
         table,
-        measures={"rows judged": facts.height, "rows that fail a rule": int(failing)},
+        measures={"rows judged": facts.height, "rows that fail a rule": facts.filter(fails).height},
         charts={
             "counts": charts.table(page.totals(table), rows=len(rulebook.BOUNDS)),
             **{bound.name: page.examples(bound, rows, shown) for bound, rows in sides.items()},
