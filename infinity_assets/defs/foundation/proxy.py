@@ -23,11 +23,5 @@ def proxy(step: Step) -> Outcome:
     in a separate process, after the engines of this process have been closed.
     """
     loop = step.settings.foundation.loop
-    return training.fine_tune(
-        step,
-        step.read("inf_instruct_f"),
-        loop.proxy,
-        loop.model,
-        section="foundation.loop.proxy",
-        base="foundation.loop.model",
-    )
+    rows, section = step.read("inf_instruct_f"), "foundation.loop.proxy"
+    return training.fine_tune(step, rows, loop.proxy, loop.model, section=section, base="foundation.loop.model")

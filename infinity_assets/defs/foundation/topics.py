@@ -6,6 +6,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.schema import texts
 from infinity_assets.selection import topics as topic_models
 
 
@@ -14,9 +15,7 @@ from infinity_assets.selection import topics as topic_models
     reads=("benchmarks", "benchmark_vectors", "proximity"),
     settings=lambda s: (s.foundation.selectors.retrieval_floor,),
     columns={
-        "topic": pl.String,
-        "words": pl.String,
-        "domain": pl.String,
+        **texts("topic", "words", "domain"),
         "items": pl.Int64,
         "share": pl.Float64,
         "benchmarks": pl.List(pl.Struct({"benchmark": pl.String, "items": pl.Int64})),
@@ -31,10 +30,8 @@ def topics(step: Step) -> Outcome:
     """
     items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect()
     items = items.join(step.read("benchmark_vectors").select("item_id", "topic").collect(), on="item_id", how="left")
-    floor = step.settings.foundation.selectors.retrieval_floor
-    near = (
-        step.read("proximity").group_by("topic").agg(rows=pl.len(), near=(pl.col("proximity") >= floor).sum()).collect()
-    )
+    is_near = pl.col("proximity") >= step.settings.foundation.selectors.retrieval_floor
+    near = step.read("proximity").group_by("topic").agg(rows=pl.len(), near=is_near.sum()).collect()
     table = topic_models.describe(items, near)
     shown = table.select("topic", "words", "items", pl.col("share").round(4), "rows", "near")
     return Outcome(

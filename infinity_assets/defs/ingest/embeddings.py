@@ -58,18 +58,13 @@ def embeddings(step: Step) -> Outcome:
         )
     batches = list(_embed_batches(step, contents))
     rows = pl.scan_parquet(batches, glob=False)
-    judged = rows.select(
-        pl.len(), judged=pl.col("answer").count(), cut=pl.col("cut").sum(), read=pl.col("prompt").count()
-    ).collect()
-    return Outcome(
-        rows,
-        measures={
-            "embedder": step.settings.semantic_embedder.weights_id,
-            "contents judged": judged["judged"].item(),
-            "prompts longer than the embedder's window": judged["cut"].item(),
-            "prompts with unknown words": judged["len"].item() - judged["read"].item(),
-        },
-    )
+    counts = {
+        "contents judged": pl.col("answer").count(),
+        "prompts longer than the embedder's window": pl.col("cut").sum(),
+        "prompts with unknown words": pl.col("prompt").null_count(),
+    }
+    embedder = step.settings.semantic_embedder.weights_id
+    return Outcome(rows, measures={"embedder": embedder, **rows.select(**counts).collect().row(0, named=True)})
 
 
 def _embed_batches(step: Step, contents: int) -> Iterator[Path]:

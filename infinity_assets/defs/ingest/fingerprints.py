@@ -14,6 +14,8 @@ from infinity_assets.settings import Settings
 _BATCH = 10_000
 """Rows per batch of signatures."""
 
+_KEY = ["row_id", *fingerprints_of.PLACE]
+
 
 def _scores(step: Step) -> dict[str, str]:
     """Return the hash of the annotations with the scores, because they can change while the rows stay the same."""
@@ -36,28 +38,18 @@ def fingerprints(step: Step) -> Outcome:
     Grain: one record or conversation. Key: row_id, source, file, position. With these values, a new source is compared
     with the others without reading their texts again.
     """
-    return Outcome(_fingerprint_lazily(step))
-
-
-def _fingerprint_lazily(step: Step) -> pl.LazyFrame:
-    """Return a lazy frame of the fingerprints. Threads compute a few batches at a time while it is written."""
-    rule, columns = step.settings.dedup.near, [*fingerprints_of.PLACE, "row_id", "messages"]
-    rows = pl.concat([step.read(asset).select(columns) for asset in ("raw_pool", "synthesized_from_text")])
+    rule = step.settings.dedup.near
+    rows = pl.concat([step.read(asset).select(*_KEY, "messages") for asset in ("raw_pool", "synthesized_from_text")])
     if step.settings.dedup.score:
-        rows = rows.join(
-            _scores_of_rows(step), on=["row_id", *fingerprints_of.PLACE], how="left", maintain_order="left"
-        )
+        rows = rows.join(_scores_of_rows(step), on=_KEY, how="left", maintain_order="left")
     sign = partial(fingerprints_of.fingerprint, rule=rule)
     signed = map_in_order(sign, step.batches(rows, _BATCH), step.settings.ingest.workers)
-    return lazy_frame(signed, fingerprints_of.schema(rule))
+    # Lazy: threads compute a few batches at a time while the rows are written.
+    return Outcome(lazy_frame(signed, fingerprints_of.schema(rule)))
 
 
 def _scores_of_rows(step: Step) -> pl.LazyFrame:
     """Return the score of each row, from the annotations named by `dedup.score`: the highest if there are several."""
-    notes = step.lake.ledger_table("annotations", "raw_pool", step.partition).filter(
-        pl.col("name") == step.settings.dedup.score
-    )
+    notes = step.lake.ledger_table("annotations", "raw_pool", step.partition).filter(name=step.settings.dedup.score)
     number = pl.col("value").str.strip_chars('"').cast(pl.Float64, strict=False)
-    return notes.group_by("row_id", *fingerprints_of.PLACE).agg(
-        pl.when(number.is_finite()).then(number).max().alias("score")
-    )
+    return notes.group_by(_KEY).agg(pl.when(number.is_finite()).then(number).max().alias("score"))

@@ -8,6 +8,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
 from infinity_assets.rows.domains import Domain
+from infinity_assets.rows.schema import texts
 from infinity_assets.selection.dsir.passes import IMPORTANCE, weigh_rows
 from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, count, fit, from_frame
 from infinity_assets.settings.foundation import Dsir
@@ -40,29 +41,21 @@ def importance(step: Step) -> Outcome:
     table = weigh_rows(step.read("decontaminated"), fitted, dsir, step.settings.ingest.workers)
     target_table = pl.DataFrame(
         [
-            (
-                domain,
-                ", ".join(dsir.targets[domain]) or "its benchmarks",
-                int(part.lengths.sum()),
-                int(part.ngrams.sum()),
-            )
+            (domain, ", ".join(dsir.targets[domain]) or "its benchmarks", part.lengths.sum(), part.ngrams.sum())
             for domain, part in sorted(targets.items())
         ],
-        schema={"domain": pl.String, "target": pl.String, "prompts": pl.Int64, "n-grams": pl.Int64},
+        schema={**texts("domain", "target"), "prompts": pl.Int64, "n-grams": pl.Int64},
         orient="row",
     )
+    weighed = table.drop_nulls("log_weight").with_columns(per_token=pl.col("log_weight") / pl.col("prompt_tokens"))
     return Outcome(
         table,
         measures={"rows with a weight": table["log_weight"].count()},
         charts={
             "targets": charts.table(target_table),
             **{
-                f"weights, {domain}": charts.histogram(
-                    own["log_weight"] / own["prompt_tokens"], f"log weight per token, {domain}"
-                )
-                for (domain,), own in table.drop_nulls("log_weight")
-                .sort("domain")
-                .group_by("domain", maintain_order=True)
+                f"weights, {domain}": charts.histogram(own["per_token"], f"log weight per token, {domain}")
+                for (domain,), own in weighed.sort("domain").group_by("domain", maintain_order=True)
             },
         },
     )
@@ -75,17 +68,16 @@ def _targets(benchmarks: pl.DataFrame, counts: dict[Part, Counts], dsir: Dsir) -
         InfinityError: A target is neither a benchmark nor a source with a conversation.
     """
     by_domain: dict[Domain, Counts] = {}
+    known = set(benchmarks["benchmark"])
     for domain, names in dsir.targets.items():
-        known = set(benchmarks["benchmark"])
-        for name in names:
-            if name not in known and ("target", name) not in counts:
+        own = pl.col("benchmark").is_in(names) if names else pl.col("domain") == domain
+        target = count(benchmarks.filter(own)["prompt"], dsir)
+        for name in dict.fromkeys(name for name in names if name not in known):
+            if ("target", name) not in counts:
                 raise InfinityError(
                     f"`foundation.dsir.targets` names `{name}` for {domain}: there is no such benchmark, and no source "
                     "of that name has a conversation left after decontamination."
                 )
-        own = pl.col("benchmark").is_in(names) if names else pl.col("domain") == domain
-        target = count(benchmarks.filter(own)["prompt"], dsir)
-        for name in set(names) - known:
             target = target.add(counts["target", name])
         if target.ngrams.any():
             by_domain[domain] = target

@@ -55,8 +55,9 @@ def label_forms(step: Step) -> Outcome:
     else:
         result = vocabulary.build(pairs, embed, recipe, hand)
     forms = result.forms
-    merged = forms.filter(pl.col("step").is_in(("cluster", "rule", "hand"))).sort(pl.col("rows") * -1, "form")
-    left = forms.filter(pl.col("label").is_null()).sort(pl.col("rows") * -1, "form")
+    by_rows = forms.sort(pl.col("rows") * -1, "form")
+    merged = by_rows.filter(pl.col("step").is_in(("cluster", "rule", "hand")))
+    left = by_rows.filter(pl.col("label").is_null())
     return Outcome(
         forms,
         measures={

@@ -10,16 +10,13 @@ from infinity_assets.report import charts
 from infinity_assets.rows.frames import conform, count_by
 from infinity_assets.scoring import sample, spread, vocabulary
 
-_COLUMNS = pl.Schema(
-    {
-        "row_id": pl.String,
-        "ability": pl.List(pl.String),
-        "cate_ability": pl.List(pl.String),
-        "label_source": pl.String,
-        "label_similarity": pl.Float32,
-        "label_error": pl.String,
-    }
-)
+_COLUMNS = {
+    "row_id": pl.String,
+    **dict.fromkeys(("ability", "cate_ability"), pl.List(pl.String)),
+    "label_source": pl.String,
+    "label_similarity": pl.Float32,
+    "label_error": pl.String,
+}
 MODEL, NEIGHBOURS = "model", "neighbours"
 _COMPARED = 20_000
 """Maximum number of labelled rows for the table `agreement`. With more, it would take longer than the labels."""
@@ -44,14 +41,9 @@ def labelled(step: Step) -> Outcome:
     """
     recipe, most = step.settings.labels, step.settings.scoring.max_labels
     known = _labels_by_tagger(step).sort("row_id")
-    tags = step.read("tagged").select("row_id", "tag_error").collect()
-    rows = (
-        step.read("decontaminated")
-        .select("row_id")
-        .collect()
-        .join(tags, on="row_id", how="left", maintain_order="left")
-    )
-    table = rows.join(known, on="row_id", how="left", maintain_order="left")
+    table = step.read("decontaminated").select("row_id").collect()
+    for found in (step.read("tagged").select("row_id", "tag_error").collect(), known):
+        table = table.join(found, on="row_id", how="left", maintain_order="left")
     has_labels = pl.col("ability").is_not_null()
     error = pl.when(~has_labels).then(pl.coalesce("tag_error", pl.lit(vocabulary.NOT_IN_VOCABULARY)))
     table = table.with_columns(
@@ -63,8 +55,8 @@ def labelled(step: Step) -> Outcome:
     if recipe.spread:
         examples = _examples(step, known)
         table = _fill_from_neighbours(step, table, examples)
-        sampled = _draw_examples(examples)
-        tables["agreement"] = charts.table(_round_floats(spread.agreement(sampled, recipe, most)), rows=20)
+        agreement = spread.agreement(_draw_examples(examples), recipe, most)
+        tables["agreement"] = charts.table(agreement.with_columns(pl.selectors.float().round(3)), rows=20)
     coarse = table.explode("cate_ability").drop_nulls("cate_ability")
     return Outcome(
         conform(table, _COLUMNS),
@@ -106,18 +98,18 @@ def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
     ]
     # Empty shards have vectors of another width, and in a plan some shards have no vectors.
     having = pl.concat([part for part in parts if part.height] or parts[:1]).sort("row_id")
-    return spread.Labelled(_matrix(having), _keys(having["row_id"]), having.select("ability", "cate_ability"))
+    keys = having["row_id"].str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    return spread.Labelled(having["vector"].to_numpy(), keys, having.select("ability", "cate_ability"))
 
 
 def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.DataFrame:
     """Label the rows that the tagger has not labelled, by a vote of their nearest labelled rows."""
     recipe = step.settings.labels
     lacking = table.filter(pl.col("label_source").is_null()).select("row_id")
-    asked = lacking.join(
-        step.lake.scan("vectors", step.partition).collect(), on="row_id", maintain_order="left"
-    ).drop_nulls("vector")
+    vectors = step.lake.scan("vectors", step.partition).drop_nulls("vector").collect()
+    asked = lacking.join(vectors, on="row_id", maintain_order="left")
     neighbours = spread.neighbours(
-        _matrix(asked), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to
+        asked["vector"].to_numpy(), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to
     )
     votes = asked.select("row_id").with_row_index("query").with_columns(pl.col("query").cast(pl.Int64), has_vector=True)
     votes = votes.join(neighbours.group_by("query").agg(nearest=pl.col("similarity").max()), on="query", how="left")
@@ -130,6 +122,7 @@ def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labe
     both = table.join(votes.drop("query"), on="row_id", how="left", maintain_order="left")
     agreed = pl.col("fine").is_not_null() | pl.col("coarse").is_not_null()
     lacks = pl.col("label_source").is_null()
+    filled = lacks & agreed
     none = pl.lit([], pl.List(pl.String))
     why = (
         pl.when(pl.col("has_vector").is_null())
@@ -140,10 +133,10 @@ def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labe
     )
     unseen = pl.col("label_error") == sample.NOT_SAMPLED
     return both.with_columns(
-        ability=pl.when(lacks & agreed).then(pl.col("fine").fill_null(none)).otherwise("ability"),
-        cate_ability=pl.when(lacks & agreed).then(pl.col("coarse").fill_null(none)).otherwise("cate_ability"),
-        label_source=pl.when(lacks & agreed).then(pl.lit(NEIGHBOURS)).otherwise("label_source"),
-        label_similarity=pl.when(lacks & agreed).then("nearest"),
+        ability=pl.when(filled).then(pl.col("fine").fill_null(none)).otherwise("ability"),
+        cate_ability=pl.when(filled).then(pl.col("coarse").fill_null(none)).otherwise("cate_ability"),
+        label_source=pl.when(filled).then(pl.lit(NEIGHBOURS)).otherwise("label_source"),
+        label_similarity=pl.when(filled).then("nearest"),
         label_error=pl.when(lacks & ~agreed).then(pl.when(unseen).then(why).otherwise("label_error")),
     ).select(table.columns)
 
@@ -154,15 +147,3 @@ def _draw_examples(examples: spread.Labelled) -> spread.Labelled:
         return examples
     taken = np.sort(np.argsort(examples.keys, kind="stable")[:_COMPARED])
     return spread.Labelled(examples.vectors[taken], examples.keys[taken], examples.labels[taken])
-
-
-def _matrix(rows: pl.DataFrame) -> np.ndarray:
-    return rows["vector"].to_numpy()
-
-
-def _keys(row_ids: pl.Series) -> np.ndarray:
-    return row_ids.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
-
-
-def _round_floats(table: pl.DataFrame) -> pl.DataFrame:
-    return table.with_columns(pl.selectors.float().round(3))

@@ -30,19 +30,12 @@ def loss_after(step: Step) -> Outcome:
     weights = training.weights_of(step.lake, "tuned") if step.settings.chat.seeds.tuned.enabled else None
     if weights is None:
         return Outcome(pl.DataFrame(schema=_LOSS_AFTER), measures={"losses": "none: `tuned` has trained no model"})
-    before = step.read("scored").filter(pl.col("loss").is_not_null()).select("row_id", "loss")
-    rows = step.sampled(
-        step.read("decontaminated")
-        .join(before.select("row_id"), on="row_id", how="semi", maintain_order="left")
-        .collect()
-    )
+    before = step.read("scored").drop_nulls("loss").select("row_id", "loss")
+    rows = step.read("decontaminated").join(before, on="row_id", how="semi", maintain_order="left").collect()
     model = training.tuned_model(step.settings.models.scorer, weights)
-    asked = (
-        step.inference()
-        .score(model, batch.build_answer_score_requests(rows, with_context=True), "loss after training")
-        .frame
-    )
-    table = likelihood.mean_loss(asked, "loss_after").select(list(_LOSS_AFTER))
+    requests = batch.build_answer_score_requests(step.sampled(rows), with_context=True)
+    asked = step.inference().score(model, requests, "loss after training")
+    table = likelihood.mean_loss(asked.frame, "loss_after").select(list(_LOSS_AFTER))
     fell = table.join(before.collect(), on="row_id").select(pl.col("loss") - pl.col("loss_after")).to_series()
     return Outcome(
         table,

@@ -36,7 +36,6 @@ def measured(step: Step) -> Outcome:
     parts = (part for batch in step.batches(rows, _ROWS) for part in batch.iter_slices(_ROWS))
     measure = partial(measures.measure, marked_wrong=find_marked_wrong(step.lake))
     table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *map(measure, parts)])
-    languages = count_by(table.drop_nulls("code_language"), "code_language")
     return Outcome(
         table,
         measures={
@@ -47,6 +46,6 @@ def measured(step: Step) -> Outcome:
         charts={
             "prompts": charts.histogram(table["prompt_chars"].log10(), "characters of the prompts, log10"),
             "answers": charts.histogram(table["answer_chars"].log10(), "characters of the answer, log10"),
-            "code": charts.table(languages),
+            "code": charts.table(count_by(table.drop_nulls("code_language"), "code_language")),
         },
     )

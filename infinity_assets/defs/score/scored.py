@@ -10,31 +10,19 @@ from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.frames import count_by
+from infinity_assets.rows.schema import texts
 from infinity_assets.scoring import language, likelihood, sample
 from infinity_assets.settings.foundation import Score
 
+_LIKELIHOODS = ("loss", "loss_alone", "ifd", "ifd_perplexity", "loss_instruction", "ic_ifd")
 _SCORED = {
-    "row_id": pl.String,
-    "answer_language": pl.String,
+    **texts("row_id", "answer_language"),
     "quality": pl.Float64,
     "quality_text": pl.String,
-    "complexity": pl.Float64,
-    "reward": pl.Float64,
-    "loss": pl.Float64,
-    "loss_alone": pl.Float64,
-    "ifd": pl.Float64,
-    "ifd_perplexity": pl.Float64,
-    "loss_instruction": pl.Float64,
-    "ic_ifd": pl.Float64,
-    "answer_tokens": pl.Int64,
-    "labels": pl.Int64,
+    **dict.fromkeys(("complexity", "reward", *_LIKELIHOODS), pl.Float64),
+    **dict.fromkeys(("answer_tokens", "labels"), pl.Int64),
     "depth": pl.Float64,
-    "likelihood_error": pl.String,
-    "ic_ifd_error": pl.String,
-    "quality_error": pl.String,
-    "complexity_error": pl.String,
-    "reward_error": pl.String,
-    "depth_error": pl.String,
+    **texts("likelihood_error", "ic_ifd_error", "quality_error", "complexity_error", "reward_error", "depth_error"),
 }
 
 
@@ -44,11 +32,7 @@ _SCORED = {
     invariants=("unique",),
     reads=("decontaminated", "tagged"),
     settings=lambda s: (
-        s.shards,
-        s.scoring,
-        s.calls.retries,
-        s.models.scorer.answer_id,
-        s.models.judge.answer_id,
+        s.shards, s.scoring, s.calls.retries, s.models.scorer.answer_id, s.models.judge.answer_id,
         *prompts.hashes(s.prompts_dir, "judge_answer", "judge_complexity"),
         s.models.reward.answer_id if s.models.reward else "",
     ),
@@ -56,7 +40,7 @@ _SCORED = {
     kinds=("polars", "parquet", "vllm"),
     seconds=41,
     version="4",
-)
+)  # fmt: skip
 def scored(step: Step) -> Outcome:
     """Model scores of every row: losses, IFD, depth, the judge's grades of quality and complexity, and the reward.
 
@@ -75,16 +59,13 @@ def scored(step: Step) -> Outcome:
         return rows.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
 
     by_likelihood = rows_for("ifd", "ic_ifd")
+    requests = {
+        "loss": batch.build_answer_score_requests(by_likelihood, with_context=True),
+        "loss alone": batch.build_answer_score_requests(by_likelihood, with_context=False),
+        "loss of requests": batch.build_user_turn_score_requests(rows_for("ic_ifd")),
+    }
     likelihoods = likelihood.losses(
-        asking.inference.score(
-            models.scorer, batch.build_answer_score_requests(by_likelihood, with_context=True), "loss"
-        ).frame,
-        asking.inference.score(
-            models.scorer, batch.build_answer_score_requests(by_likelihood, with_context=False), "loss alone"
-        ).frame,
-        asking.inference.score(
-            models.scorer, batch.build_user_turn_score_requests(rows_for("ic_ifd")), "loss of requests"
-        ).frame,
+        *(asking.inference.score(models.scorer, asked, stage).frame for stage, asked in requests.items())
     )
     quality = asking.grade("judge_answer", described(rows_for("quality"))).select(
         "row_id", quality="score", quality_text="text", quality_error="error"
@@ -124,14 +105,13 @@ def scored(step: Step) -> Outcome:
     no_labels = pl.when(pl.col("labels").is_null()).then(pl.lit("no_labels"))
     no_depth = pl.when(pl.col("depth").is_null()).then(pl.coalesce("likelihood_error", no_labels))
     table = table.with_columns(no_depth.alias("depth_error")).select(list(_SCORED))
-    counted = {
-        f"rows with {name}": int(table[name].count())
-        for name in ("ifd", "ic_ifd", "quality", "complexity", "reward", "depth")
-    }
+    counted = ("ifd", "ic_ifd", "quality", "complexity", "reward", "depth")
+    errors = table.select(pl.selectors.ends_with("_error"))
+    missing = errors.unpivot(variable_name="score", value_name="reason").drop_nulls()
     return Outcome(
         table,
         measures={
-            **counted,
+            **{f"rows with {name}": table[name].count() for name in counted},
             "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
             "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
         },
@@ -145,13 +125,6 @@ def scored(step: Step) -> Outcome:
             ),
             "reward": charts.histogram(table["reward"], "reward"),
             "loss": charts.histogram(table["loss"], "loss of the answer, nats per token"),
-            "missing scores": charts.table(_reasons(table)),
+            "missing scores": charts.table(count_by(missing, "score", "reason", within=1)),
         },
     )
-
-
-def _reasons(table: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows without a score, by score and reason."""
-    errors = [name for name in table.columns if name.endswith("_error")]
-    long = table.select(errors).unpivot(variable_name="score", value_name="reason").drop_nulls()
-    return count_by(long, "score", "reason", within=1)

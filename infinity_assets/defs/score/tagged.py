@@ -13,7 +13,7 @@ from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring import labels, sample
 from infinity_assets.settings.models import Sampling
 
-_TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+_TAG = Sampling(temperature=0.0, max_tokens=64)
 
 
 @dataset(
@@ -22,17 +22,13 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
     invariants=("unique",),
     reads=("decontaminated",),
     settings=lambda s: (
-        s.shards,
-        s.scoring,
-        s.calls.retries,
-        s.models.tagger.answer_id,
-        *prompts.hashes(s.prompts_dir, "tag"),
+        s.shards, s.scoring, s.calls.retries, s.models.tagger.answer_id, *prompts.hashes(s.prompts_dir, "tag")
     ),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
     kinds=("polars", "parquet", "vllm"),
     seconds=17,
     version="2",
-)
+)  # fmt: skip
 def tagged(step: Step) -> Outcome:
     """Fine labels of every row in the tagger's own words. `label_forms` maps them to labels of the vocabulary.
 

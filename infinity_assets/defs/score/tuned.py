@@ -25,11 +25,5 @@ def tuned(step: Step) -> Outcome:
     process, after the engines of this process have been closed.
     """
     rows = step.read("decontaminated").filter(pl.col("kind") == "conversation")
-    return training.fine_tune(
-        step,
-        rows,
-        step.settings.chat.seeds.tuned,
-        step.settings.models.scorer,
-        section="chat.seeds.tuned",
-        base="models.scorer",
-    )
+    tuned, model = step.settings.chat.seeds.tuned, step.settings.models.scorer
+    return training.fine_tune(step, rows, tuned, model, section="chat.seeds.tuned", base="models.scorer")

@@ -33,8 +33,9 @@ def vectors(step: Step) -> Outcome:
         def encode_batches() -> Iterator[pl.DataFrame]:
             yield pl.DataFrame(schema=schema)
             for batch in step.batches(rows, ROW_GROUP):
-                known = embedder.read(batch["prompt"].to_list()).unknown <= step.settings.scoring.max_unknown
-                vector = pl.Series("vector", embedder.encode(batch["prompt"].to_list()), dtype=schema["vector"])
+                prompts = batch["prompt"].to_list()
+                known = embedder.read(prompts).unknown <= step.settings.scoring.max_unknown
+                vector = pl.Series(embedder.encode(prompts), dtype=schema["vector"])
                 yield batch.select("row_id", pl.when(pl.Series(known)).then(vector).alias("vector"))
 
         table = pl.concat(encode_batches())
