@@ -31,17 +31,16 @@ def json_detail(*columns: str | pl.Expr, **named: str | pl.Expr) -> pl.Expr:
 
 
 def decide(
-    rows: Frame, verdict: str | pl.Expr = "dropped", reason: str | pl.Expr | None = None, detail: pl.Expr | None = None
+    rows: Frame,
+    verdict: str | pl.Expr = "dropped",
+    reason: str | pl.Expr | pl.Series | None = None,
+    detail: pl.Expr | pl.Series | None = None,
 ) -> Frame:
     """Return one decision per row (schema `DECISIONS`). A reason or detail of `None` is taken from the rows."""
     given = {"verdict": verdict, "reason": reason, "detail": detail}
+    columns = {name: pl.lit(value) if isinstance(value, str) else value for name, value in given.items()}
     return conform(
-        rows.with_columns(
-            (pl.lit(value) if isinstance(value, str) else value).alias(name)
-            for name, value in given.items()
-            if value is not None
-        ),
-        DECISIONS,
+        rows.with_columns(**{name: value for name, value in columns.items() if value is not None}), DECISIONS
     )
 
 

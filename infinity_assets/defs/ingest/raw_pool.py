@@ -27,18 +27,19 @@ _DECLARED = ("licence", "domain", "language", "url", "revision")
 _READ = ("layout", "fields", "keep")
 """Fields of `source.yaml` that decide how the files are read."""
 
+_TABLES = ("decisions", "annotations", "quarantine", "files", "keys")
+"""The ledger tables that the reader fills."""
+
 
 def _source(step: Step) -> Source:
-    folders = step.pool.source_folders()
-    if step.partition not in folders:
+    name, folder = step.partition, step.pool.source_folders().get(step.partition)
+    if folder is None:
         raise InfinityError(
-            f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again."
+            f"source `{name}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again."
         )
-    if hub.is_pending(folders[step.partition]):
-        raise InfinityError(
-            f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`."
-        )
-    source = load_source(folders[step.partition])
+    if hub.is_pending(folder):
+        raise InfinityError(f"source `{name}` has not been downloaded: `infinity sources fetch {name}`.")
+    source = load_source(folder)
     if source.include and not source.files():
         raise InfinityError(
             f"source `{source.name}`: `include` in its source.yaml names no file of data ({', '.join(source.include)})."
@@ -79,59 +80,41 @@ def raw_pool(step: Step) -> Outcome:
     source = _source(step)
     outcome = _relabel(step, source) or _read(step, source)
     rows, left_out = outcome.rows.lazy(), source.find_unread()
-    counted = count_by(rows, "domain", "language", "kind")
-    lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10()).collect(
-        engine="streaming"
-    )
+    counted = count_by(rows, "domain", "language", "kind").collect(engine="streaming")
+    lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10())
+    not_read = pl.DataFrame(list(left_out.items()), schema=schema.texts("file", "why"), orient="row")
+    files = outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect()
+    unknown = describe_unknown_layouts(source.name, outcome.decisions.lazy(), outcome.quarantine.lazy())
     return replace(
         outcome,
         origins=rows.select(list(schema.ORIGINS)),
         measures={
-            "licence": source.licence,
-            "url": source.url,
-            "revision": source.revision,
+            **{name: getattr(source, name) for name in ("licence", "url", "revision")},
             "files not read": len(left_out),
         },
         charts={
-            "domains and languages": charts.table(counted.collect(engine="streaming"), rows=20),
-            "length": charts.histogram(lengths.to_series(), "characters per row, log10"),
-            "not understood": describe_unknown_layouts(
-                source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()
-            ),
+            "domains and languages": charts.table(counted, rows=20),
+            "length": charts.histogram(lengths.collect(engine="streaming").to_series(), "characters per row, log10"),
+            "not understood": unknown,
             "guessed": describe_guess(outcome.annotations.lazy()),
             "unread keys": describe_unread_keys(outcome.keys.lazy()),
-            "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20)
-            if left_out
-            else "",
-            "files": charts.table(
-                outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect(), rows=20
-            ),
+            "not read": charts.table_if_any(not_read, rows=20),
+            "files": charts.table(files, rows=20),
         },
     )
 
 
 def _read(step: Step, source: Source) -> Outcome:
-    def advance(done: int, total: int) -> None:
-        step.advance(done >> 20, total >> 20, "MiB")
-
-    workers = step.settings.ingest.workers
     reading = read_source(
         source,
         step.scratch,
-        workers=workers,
+        workers=step.settings.ingest.workers,
         complete=fill_language_and_domain,
         guess=find_sure_guess(source, step.settings.ingest.guess),
-        progress=advance,
+        progress=lambda done, total: step.advance(done >> 20, total >> 20, "MiB"),
     )
-    return Outcome(
-        reading.rows,
-        rows_created=reading.records,
-        decisions=reading.decisions,
-        annotations=reading.annotations,
-        quarantine=reading.quarantine,
-        files=reading.files,
-        keys=reading.keys,
-    )
+    tables = {name: getattr(reading, name) for name in _TABLES}
+    return Outcome(reading.rows, rows_created=reading.records, **tables)
 
 
 def _relabel(step: Step, source: Source) -> Outcome | None:
@@ -151,24 +134,14 @@ def _relabel(step: Step, source: Source) -> Outcome | None:
         current = getattr(source, name)
         if current != previous[name]:  # null if the field was removed: then the text decides
             rows.append(pl.lit(current, dtype=pl.String).alias(name))
-    labelled = old.with_columns(rows).map_batches(
+    relabelled = old.with_columns(rows).map_batches(
         fill_language_and_domain, streamable=True, schema=old.collect_schema()
     )
-
-    def keep(name: str) -> pl.LazyFrame:
-        return rewrite(name, step.lake.ledger_table(name, step.asset, step.partition).drop("asset", "partition"))
-
-    def rewrite(name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+    frames = {"rows": relabelled}
+    for name in _TABLES:
+        frames[name] = step.lake.ledger_table(name, step.asset, step.partition).drop("asset", "partition")
+    for name, frame in frames.items():
         # A frame must not be read from the file that it will replace.
         write_parquet(frame, step.scratch / f"{name}.parquet")
-        return pl.scan_parquet(step.scratch / f"{name}.parquet", glob=False)
-
-    return Outcome(
-        rewrite("rows", labelled),
-        rows_created=before.rows_created,
-        decisions=keep("decisions"),
-        annotations=keep("annotations"),
-        quarantine=keep("quarantine"),
-        files=keep("files"),
-        keys=keep("keys"),
-    )
+        frames[name] = pl.scan_parquet(step.scratch / f"{name}.parquet", glob=False)
+    return Outcome(**frames, rows_created=before.rows_created)

@@ -64,14 +64,12 @@ class Written(NamedTuple):
     planned=True,
     reads=("raw_pool",),
     settings=lambda s: (
-        s.from_text,
-        s.calls.retries,
-        s.models.effective_synthesizer.answer_id,
+        s.from_text, s.calls.retries, s.models.effective_synthesizer.answer_id,
         *prompts.hashes(s.prompts_dir, _EXEMPLARS),
     ),
     columns=COLUMNS,
     kinds=("polars", "parquet", "vllm"),
-)
+)  # fmt: skip
 def synthesized_from_text(step: Step) -> Outcome:
     """Conversations that the synthesizer wrote about a source's texts (Instruction Pre-Training, arXiv 2406.14491).
 
@@ -90,6 +88,7 @@ def synthesized_from_text(step: Step) -> Outcome:
     written = _synthesize(step, texts)
     conversations = _rows(texts, written)
     rejected = Counter(reason for w in written.values() for reason in w.parsed.rejected)
+    by_reason = pl.DataFrame(sorted(rejected.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row")
     kept = sum(len(w.parsed.pairs) for w in written.values())
     return Outcome(
         conform(conversations, COLUMNS),
@@ -98,11 +97,7 @@ def synthesized_from_text(step: Step) -> Outcome:
         decisions=_decisions(texts, conversations, written),
         edges=conversations.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
         measures={"texts with pairs": conversations.height, "pairs kept": kept, "pairs rejected": rejected.total()},
-        charts={
-            "rejected pairs": charts.table(
-                pl.DataFrame(sorted(rejected.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row")
-            )
-        },
+        charts={"rejected pairs": charts.table(by_reason)},
     )
 
 
@@ -110,12 +105,10 @@ def _select_texts(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
     """Return one row per text to write about, with a column `text`, sorted by language and row id."""
     body = conversation.instruction()
     texts = pool.filter((pl.col("kind") == "text") & (word_count(body) >= recipe.min_words))
-    ids = texts.select(pl.col("row_id").unique()).collect()["row_id"]
-    chosen = (
-        ids.to_frame().with_columns(draw("from_text", ids).alias("draw")).sort("draw", "row_id").head(recipe.max_texts)
-    )
+    ids = texts.select(pl.col("row_id").unique()).collect()
+    drawn = ids.with_columns(draw("from_text", ids["row_id"])).sort("draw", "row_id").head(recipe.max_texts)
     return (
-        texts.join(chosen.lazy().select("row_id"), on="row_id", how="semi")
+        texts.join(drawn.lazy(), on="row_id", how="semi")
         .with_columns(most_restrictive(pl.col("licence")).over("row_id"), text=body)
         .sort("row_id", "file", "position")
         .unique("row_id", keep="first", maintain_order=True)
@@ -136,7 +129,7 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
     recipe, spec, inference = step.settings.from_text, step.settings.models.effective_synthesizer, step.inference()
     known = tokens_of(spec, step.models.engines.folder)
     grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
-    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=recipe.max_new_tokens)
+    sampling = Sampling(temperature=0.0, max_tokens=recipe.max_new_tokens)
     room = spec.max_model_len - recipe.max_new_tokens
 
     def make_example(text: str) -> Example:
@@ -156,25 +149,20 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
             wording = prompt.choose(chain[0])
             context = cut(text, min(recipe.max_context_tokens, room), known.count)
             earlier = [example for example, _ in chains[chain]]
+            asks = make_example(grammar.format_context(context))
             requests.append(
                 CompleteRequest(
                     row_id=row_id,
                     prompt=wording.label if recipe.exemplars else OPERATION,
                     prompt_hash=wording.hash if recipe.exemplars else "",
-                    text=build_few_shot(
-                        make_example(grammar.format_context(context)), fixed.get(wording.label, []), earlier, room
-                    ),
+                    text=build_few_shot(asks, fixed.get(wording.label, []), earlier, room),
                     sampling=sampling,
                     stop=grammar.stops,
                 )
             )
             # A model that needs our exemplars may copy them. A tuned model may rightly give several texts one answer.
-            copies = (
-                [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs]
-                if recipe.exemplars
-                else []
-            )
-            asked.append((chain, context, copies))
+            sources = (*shown[wording.label], *chains[chain]) if recipe.exemplars else ()
+            asked.append((chain, context, [pair for _, pairs in sources for pair in pairs]))
         answers = inference.complete(spec, requests, "synthesize")
         lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()
         for (row_id, text, finish, error), (chain, context, copies) in zip(lines, asked, strict=True):
@@ -200,12 +188,12 @@ def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
     rows = texts.filter(pl.Series([written[row].failure is None for row in texts["row_id"]], dtype=pl.Boolean))
     outputs = [written[row] for row in rows["row_id"]]
     rows = rows.with_columns(
-        pl.concat_list("row_id").alias("parents"),
-        pl.Series("messages", [conversation_of(w.context, w.parsed.pairs) for w in outputs], dtype=schema.MESSAGES),
-        pl.Series("context_chars", [len(w.context) for w in outputs], dtype=pl.Int64),
-        pl.lit("conversation").alias("kind"),
-        pl.lit(OPERATION).alias("operation"),
-        pl.lit(0).alias("round"),
+        parents=pl.concat_list("row_id"),
+        messages=pl.Series([conversation_of(w.context, w.parsed.pairs) for w in outputs], dtype=schema.MESSAGES),
+        context_chars=pl.Series([len(w.context) for w in outputs], dtype=pl.Int64),
+        kind=pl.lit("conversation"),
+        operation=pl.lit(OPERATION),
+        round=0,
     )
     return add_row_ids(rows.drop("row_id")).sort("row_id", pl.col("parents").list.first())
 
@@ -213,18 +201,11 @@ def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
 def _decisions(texts: pl.DataFrame, conversations: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
     """Return a decision on each text."""
     children = {parents[0]: row_id for row_id, parents in conversations.select("row_id", "parents").iter_rows()}
-
-    def detail(row_id: str) -> str:
+    reasons, details = [], []
+    for row_id in texts["row_id"]:
         w = written[row_id]
-        evidence = (
-            {"finish": w.finish_reason, "wrote": w.text[:_EVIDENCE_CHARS]} if w.failure else {"child": children[row_id]}
-        )
-        return orjson.dumps(
-            {**evidence, "pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}
-        ).decode()
-
-    reasons = [written[row].failure or "superseded" for row in texts["row_id"]]
-    details = [detail(row) for row in texts["row_id"]]
-    return decide(
-        texts.with_columns(pl.Series("reason", reasons, dtype=pl.String), pl.Series("detail", details, dtype=pl.String))
-    )
+        failed = {"finish": w.finish_reason, "wrote": w.text[:_EVIDENCE_CHARS]}
+        counts = {"pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}
+        reasons.append(w.failure or "superseded")
+        details.append(orjson.dumps({**(failed if w.failure else {"child": children[row_id]}), **counts}).decode())
+    return decide(texts, reason=pl.Series(reasons), detail=pl.Series(details))

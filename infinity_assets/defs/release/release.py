@@ -47,11 +47,10 @@ def release(step: Step) -> Outcome:
     chinese = dict(step.read("tag_vocabulary").select("label", "label_zh").collect().iter_rows())
     for asset, name in _SETS.items():
         rows = step.read(asset).sort("row_id").collect()
-        refused = rows.filter(pl.col("licence").is_in(denied))
-        rows = rows.filter(~pl.col("licence").is_in(denied)).join(
-            masked, on="row_id", how="left", maintain_order="left"
-        )
-        whole, rows = rows, writers.cut_masked(rows, drop=step.settings.release.masked_turns == "drop")
+        is_denied = pl.col("licence").is_in(denied)
+        refused = rows.filter(is_denied)
+        whole = rows.filter(~is_denied).join(masked, on="row_id", how="left", maintain_order="left")
+        rows = writers.cut_masked(whole, drop=step.settings.release.masked_turns == "drop")
         masked_out = whole.join(rows, on="row_id", how="anti", maintain_order="left")
         _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
@@ -61,9 +60,9 @@ def release(step: Step) -> Outcome:
         dropped.append(decide(refused, reason="licence_denied", detail=json_detail("licence")))
         dropped.append(decide(masked_out, reason="masked_turns", detail=json_detail("masked_turns")))
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
-    written = card.write(
-        sets, _models(settings), _prompts(settings), _count_left_out(step), pairs, settings_hash(settings)
-    )
+    not_in_g = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
+    left_out = count_by(not_in_g, "reason").collect()
+    written = card.write(sets, _models(settings), _prompts(settings), left_out, pairs, settings_hash(settings))
     write_text(written, folder / "README.md")
     write_text(settings.model_dump_json(indent=1), folder / "settings.json")
     files = sorted(folder.iterdir())
@@ -88,8 +87,6 @@ def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> i
 
     Args:
         pairs: row_id, prompt, chosen, rejected, licence.
-        folder: The folder of the release.
-        denied: The denied licences.
 
     Returns:
         The number of written pairs.
@@ -109,14 +106,11 @@ def _models(settings: Settings) -> pl.DataFrame:
     samples = chat.answering.samples
     best = f", the best of {samples} by {chat.answering.best_by}" if samples > 1 else ""
     greedy = "one token, by its probabilities"
+    as_user = describe_sampling(chat.conversations.user_sampling)
     parts = [
         ("generator, of instructions", models.generator, describe_sampling(chat.evolution.sampling)),
         ("generator, of answers", models.generator, describe_sampling(chat.answering.sampling) + best),
-        (
-            "generator, as the user of conversations",
-            models.generator,
-            describe_sampling(chat.conversations.user_sampling),
-        ),
+        ("generator, as the user of conversations", models.generator, as_user),
         ("synthesizer, of pairs about texts", models.effective_synthesizer, ""),
         ("judge", models.judge, greedy),
         ("judge, of deficiencies", models.judge, describe_sampling(chat.diagnosis.deficiency_sampling)),
@@ -139,12 +133,6 @@ def _prompts(settings: Settings) -> pl.DataFrame:
         for prompt in prompts.load_all(name, settings.prompts_dir)
     ]
     return pl.DataFrame(lines, schema=["prompt", "version", "hash", "G"], orient="row")
-
-
-def _count_left_out(step: Step) -> pl.DataFrame:
-    """Count the rows that the final filter kept out of InfInstruct-G, by reason."""
-    dropped = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
-    return count_by(dropped, "reason").collect()
 
 
 def _write_ndjson(frame: pl.DataFrame, path: Path) -> None:
