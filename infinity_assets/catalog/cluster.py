@@ -2,41 +2,22 @@
 
 from pathlib import Path
 
-import duckdb
-import polars as pl
-
 from infinity_assets.catalog.explain import content_lines, find_row
 from infinity_assets.catalog.views import connect
 from infinity_assets.errors import InfinityError
 
-
-def survivor_of(views: duckdb.DuckDBPyConnection, row_id: str) -> str:
-    """Return the id of the row that was kept in place of a row; the row's own id if it was not dropped."""
-    survivors = views.execute("select distinct duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
-    return survivors[0][0] if survivors else row_id
-
-
-def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
-    """Return the records that were dropped as duplicates of a row, the most similar first.
-
-    Columns: row_id, source, file, position, method, similarity, matched (id of the row that it was compared with).
-    """
-    return views.sql(
-        """
-        select row_id, source, file, position, method, similarity, matched from duplicates where duplicate_of = $row
-        order by similarity desc, method, source, file, position
-        """,
-        params={"row": row_id},
-    ).pl()
+_LOSERS = """
+    select row_id, source, file, position, method, similarity, matched from duplicates where duplicate_of = $row
+    order by similarity desc, method, source, file, position
+"""
+"""The records that were dropped as duplicates of a row. `matched` is the id of the row that each was compared with."""
 
 
 def describe_cluster(data: Path, row: str, limit: int) -> str:
-    """Describe the cluster of duplicates that contains a row, as plain text.
+    """Describe the cluster of duplicates that contains a row, as plain text, with at most `limit` dropped records.
 
     Args:
-        data: The data folder.
         row: The id, or its first digits, of the row that was kept or of a dropped row.
-        limit: Maximum number of dropped records to list.
 
     Raises:
         InfinityError: No row id or several begin with these digits, or `duplicates` is not materialized.
@@ -44,8 +25,10 @@ def describe_cluster(data: Path, row: str, limit: int) -> str:
     with connect(data) as views:
         if not views.execute("select 1 from information_schema.tables where table_name = 'duplicates'").fetchall():
             raise InfinityError("`duplicates` has not been materialized: `infinity run --until duplicates`.")
-        survivor = survivor_of(views, find_row(views, row))
-        losers = losers_to(views, survivor)
+        row_id = find_row(views, row)
+        kept = views.execute("select duplicate_of from duplicates where row_id = ?", [row_id]).fetchone()
+        survivor = kept[0] if kept else row_id
+        losers = views.sql(_LOSERS, params={"row": survivor}).pl()
         lines = [f"row {survivor}, kept by de-duplication", *content_lines(views, survivor)]
         if losers.is_empty():
             return "\n".join([*lines, "  nothing lost to it"])
@@ -59,11 +42,9 @@ def describe_cluster(data: Path, row: str, limit: int) -> str:
                 itself = loser["matched"] == loser["row_id"]
                 through = ", another record of it, which lost" if itself else f", matched {loser['matched']}"
             lines.append(f"\n  {loser['method']} {loser['similarity']:.3f} {loser['row_id']}{same} ({place}{through})")
-            lines += (
-                []
-                if same
-                else [f"  {line}" for line in content_lines(views, loser["row_id"]) if not line.startswith("  is  ")]
-            )
+            if not same:
+                turns = content_lines(views, loser["row_id"])
+                lines += [f"  {line}" for line in turns if not line.startswith("  is  ")]
         if losers.height > limit:
             lines.append(f"\n  {losers.height - limit:,} more: --limit {losers.height}")
         return "\n".join(lines)

@@ -20,7 +20,6 @@ def explain(data: Path, row: str) -> str:
     """Describe the history of a row and of the rows that it was made from, as plain text.
 
     Args:
-        data: The data folder.
         row: A row id or its first digits.
 
     Raises:
@@ -59,8 +58,7 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], dept
     lines = [f"row {row_id}", *content_lines(views, row_id), *_origins(views, row_id)]
     parents = _rows(views, "select parent_id, operation, asset from edges where child_id = ? order by 1", row_id)
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
-    lines += _path(views, row_id, order)
-    lines += _duplicates(views, row_id)
+    lines += [*_path(views, row_id, order), *_duplicates(views, row_id)]
     children = _rows(views, "select child_id, operation, asset from edges where parent_id = ? order by 1", row_id)
     lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
     stands = [a for a in _DATASETS if _in(views, a, row_id)]
@@ -78,8 +76,7 @@ def _duplicates(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     if not _in(views, "duplicates", row_id, "duplicate_of"):
         return []
     query = "select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1"
-    methods = _rows(views, query, row_id)
-    counted = ", ".join(f"{records} {method}" for method, records in methods)
+    counted = ", ".join(f"{records} {method}" for method, records in _rows(views, query, row_id))
     return [f"  kept      in place of {counted} duplicates: `infinity duplicates {row_id[:12]}`"]
 
 
@@ -122,10 +119,9 @@ def content_lines(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     query = "select source, file, position, licence from origins where row_id = ? order by all"
-    origins = _rows(views, query, row_id)
     lines = [
         f"  read      from source {source}, {file}, record {position} ({licence})"
-        for source, file, position, licence in origins
+        for source, file, position, licence in _rows(views, query, row_id)
     ]
     return _first(lines, f"  read      from {len(lines) - _ALIKE:,} more records")
 

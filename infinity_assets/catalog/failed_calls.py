@@ -1,6 +1,5 @@
 """Warnings about assets whose model calls failed, or gave less than was asked for, although the run succeeded."""
 
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -25,26 +24,20 @@ def describe_failed_calls(data: Path, share: float) -> list[str]:
     for asset, asked, failed in counts.filter(pl.col("failed") > share * pl.col("asked")).iter_rows():
         classes = calls.filter(pl.col("asset") == asset)["error"].drop_nulls().value_counts(sort=True).rows()
         why = ", ".join(f"{count:,} {error}" for error, count in classes)
-        query = (
-            f"select prompt, error, cause, count(*) from generations where asset = '{asset}' and error is not null "
-            "group by all"
-        )
         result.append(
-            f'{asset}: {failed:,} of {asked:,} model calls gave no usable answer ({why}): `infinity sql "{query}"`'
+            f'{asset}: {failed:,} of {asked:,} model calls gave no usable answer ({why}): `infinity sql "select prompt, '
+            f"error, cause, count(*) from generations where asset = '{asset}' and error is not null group by all\"`"
         )
     return result
 
 
 def describe_words_only(lake: Lake) -> list[str]:
     """Return a sentence per asset whose judge gave no log-probabilities, so that its scores are whole digits."""
-    counts: Counter[str] = Counter()
+    sentences = []
     for asset in sorted(lake.assets()):
-        for partition in lake.partitions(asset):
-            manifest = lake.manifest(asset, partition)
-            count = manifest.measures.get(WORDS_ONLY) if manifest else None
-            counts[asset] += count if isinstance(count, int) else 0
-    return [
-        f"{asset}: the judge gave no log-probabilities for {count:,} answers; what it wrote is the score."
-        for asset, count in counts.items()
-        if count
-    ]
+        manifests = (lake.manifest(asset, partition) for partition in lake.partitions(asset))
+        if count := sum(int(manifest.measures.get(WORDS_ONLY) or 0) for manifest in manifests if manifest):
+            sentences.append(
+                f"{asset}: the judge gave no log-probabilities for {count:,} answers; what it wrote is the score."
+            )
+    return sentences

@@ -43,11 +43,8 @@ _TABLES = {
 }
 """Columns of the ledger tables that hold only the latest materialization, by table."""
 
-_STAMP = {"asset": pl.String, "partition": pl.String}
-
-LEDGER = {table: pl.Schema({**columns, **_STAMP}) for table, columns in _TABLES.items()} | {
-    "generations": pl.Schema({**schema.GENERATIONS, **_STAMP, "run_id": pl.String})
-}
+LEDGER = {table: pl.Schema({**columns, **schema.texts("asset", "partition")}) for table, columns in _TABLES.items()}
+LEDGER["generations"] = pl.Schema({**schema.GENERATIONS, **schema.texts("asset", "partition", "run_id")})
 """Schema of each ledger table, by name."""
 
 _RESULTS = ("release", "inf_instruct_f", "inf_instruct_g")
@@ -146,24 +143,16 @@ class Lake:
         return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=LEDGER[table])
 
     def request_keys(self, latest: bool) -> pl.Series:
-        """Return the distinct request keys of the model calls of all materializations.
-
-        Args:
-            latest: True: only of the latest materialization of each partition.
+        """Return the distinct request keys of the model calls of all materializations, or only of the `latest` of each
+        partition.
         """
         root = self.catalog / "generations"
         files = sorted(root.glob("*/*/*.parquet"))
         if latest:
             manifests = {file.parent: self.manifest(*file.parent.relative_to(root).parts) for file in files}
             files = [file for file in files if (manifest := manifests[file.parent]) and manifest.run_id == file.stem]
-        if not files:
-            return pl.Series("request_key", [], pl.String)
-        return (
-            pl.scan_parquet(files, glob=False)
-            .select(pl.col("request_key").unique())
-            .collect(engine="streaming")
-            .to_series()
-        )
+        calls = pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=LEDGER["generations"])
+        return calls.select(pl.col("request_key").unique()).collect(engine="streaming").to_series()
 
     def spent(self, run_id: str) -> tuple[int, float]:
         """Return the tokens (prompt and completion) and the cost of the model calls that a run has made."""
@@ -171,10 +160,8 @@ class Lake:
         if not files:
             return 0, 0.0
         paid = pl.scan_parquet(files, glob=False).filter(~pl.col("cached"))
-        sums = paid.select(
-            tokens=pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum(), cost=pl.col("cost").sum()
-        ).collect()
-        return int(sums["tokens"].item() or 0), float(sums["cost"].item() or 0)
+        tokens = pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum()
+        return paid.select(tokens, pl.col("cost").sum()).collect().row(0)
 
     def assets(self) -> set[str]:
         """Return the names of the assets with a file of rows."""
@@ -232,13 +219,9 @@ class Lake:
         It can be reused if its key equals `key`, all its model calls were answered, and its files are intact.
         """
         manifest = self.manifest(key.asset, key.partition)
-        if (
-            manifest is None
-            or manifest.unanswered
-            or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key
-        ):
+        if manifest is None or manifest.unanswered or not self.intact(manifest):
             return None
-        return manifest if self.intact(manifest) else None
+        return manifest if manifest.model_dump(include=set(StepKey.model_fields)) == key.model_dump() else None
 
     def intact(self, manifest: Manifest) -> bool:
         """Return whether the file of rows and the other files of a materialization still exist with unchanged sizes."""
@@ -257,22 +240,20 @@ class Lake:
         manifest and is materialized again: no manifest ever describes other rows than those on disk.
 
         Args:
-            key: Everything that the materialization depends on.
-            outcome: The result of the step.
-            run_id: Id of the run.
             started: Time at which the work began, from `time.time()`.
             made_with: The settings behind `key.settings_hash`, from `settings_texts`.
         """
         self._archive(key.asset, key.partition)
         file = self.rows_file(key.asset, key.partition)
         write_parquet(outcome.rows, file)
-        stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
+        stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition)}
         for table in _TABLES:
-            frame = getattr(outcome, table).with_columns(stamp).select(list(LEDGER[table]))
+            frame = getattr(outcome, table).with_columns(**stamp).select(list(LEDGER[table]))
             # Lazy frames are not sorted, because sorting would load them into memory.
             ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
             self._write_ledger_table(ordered, self.ledger_file(table, key.asset, key.partition))
         self.write_calls(key, outcome.generations, run_id)
+        dropped = outcome.decisions.lazy().filter(pl.col("verdict") == "dropped")
         manifest = Manifest(
             **key.model_dump(),
             run_id=run_id,
@@ -281,9 +262,7 @@ class Lake:
             rows_in=outcome.rows_in if not outcome.counted else outcome.rows_in or 0,
             rows_created=outcome.rows_created if not outcome.counted else outcome.rows_created or 0,
             rows_out=_height(pl.scan_parquet(file, glob=False)),
-            rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped"))
-            if outcome.counted
-            else None,
+            rows_dropped=_height(dropped) if outcome.counted else None,
             bytes=file.stat().st_size,
             unanswered=outcome.generations.filter(pl.col("error").is_in(RETRIABLE)).height,
             data_version=file_hash(file),
@@ -296,12 +275,8 @@ class Lake:
         return manifest
 
     def write_calls(self, key: StepKey, generations: pl.DataFrame, run_id: str) -> None:
-        """Write the model calls of a materialization, even if it failed, after those of its earlier attempts.
-
-        Args:
-            key: The key of the materialization.
-            generations: Model calls, of schema `schema.GENERATIONS`.
-            run_id: Id of the run.
+        """Write the model calls (`schema.GENERATIONS`) of a materialization, even if it failed, after those of its
+        earlier attempts.
         """
         stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition), "run_id": pl.lit(run_id)}
         calls = generations.with_columns(**stamp).select(list(LEDGER["generations"]))
@@ -335,11 +310,9 @@ class Lake:
             self.ledger_file(table, asset, partition).unlink(missing_ok=True)
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
-        """Remove the partitions of an asset that no longer exist, and return their names, sorted.
+        """Remove all partitions of an asset but those to `keep`, and return their names, sorted.
 
-        Args:
-            asset: The asset.
-            keep: Partitions that exist. Others belong to removed sources or to an earlier number of shards.
+        They belong to removed sources or to an earlier number of shards.
         """
         # A process that was killed while it wrote may have left rows and ledger tables without a manifest.
         tables = (self.catalog / table / asset for table in _TABLES)

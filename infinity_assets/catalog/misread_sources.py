@@ -37,19 +37,16 @@ def misread_sources(data: Path, share: float) -> pl.DataFrame:
 def describe_misread(sources: pl.DataFrame, advise: Callable[[str], str] = lambda source: "") -> list[str]:
     """Return a sentence per line of the result of `misread_sources`, after one about all of them if there are several.
 
-    Args:
-        sources: The result of `misread_sources`.
-        advise: Returns lines of advice on a source, or an empty text. They follow the sentence about the source.
+    `advise` returns lines of advice on a source, which follow the sentence about it, or an empty text.
     """
     total = []
     if sources.height > 1:
-        dropped, records = (int(sources[name].sum()) for name in ("dropped", "records"))
+        dropped, records = sources.select(pl.sum("dropped", "records")).row(0)
         share = dropped / records
         total = [f"{dropped:,} of {records:,} records of {sources.height} sources were dropped ({share:.0%}):"]
     return total + [
-        f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped "
-        f"({line['dropped'] / line['records']:.0%}, {line['reason']}); "
-        f"look at it with `infinity sources preview {shlex.quote(line['source'])}`"
-        + "".join(f"\n    {text}" for text in advise(line["source"]).splitlines())
-        for line in sources.iter_rows(named=True)
+        f"{source}: {dropped:,} of {records:,} records dropped ({dropped / records:.0%}, {reason}); "
+        f"look at it with `infinity sources preview {shlex.quote(source)}`"
+        + "".join(f"\n    {text}" for text in advise(source).splitlines())
+        for source, records, dropped, reason in sources.iter_rows()
     ]

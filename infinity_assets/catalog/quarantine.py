@@ -26,9 +26,7 @@ def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
         raise InfinityError(
             f"{source} has no file {file} with records; `infinity sources raw {source}` lists files with faults."
         )
-    raw, decisions = (
-        _table(table, lake, source).filter(pl.col("file") == file) for table in ("quarantine", "decisions")
-    )
+    raw, decisions = (_table(table, lake, source).filter(file=file) for table in ("quarantine", "decisions"))
     sizes = raw.group_by("position").agg(pl.col("raw").bin.size().sum().alias("bytes"))
     records = decisions.select("position", "verdict", "reason").unique().join(sizes, on="position", how="left")
     return records.sort("position", "verdict", "reason").collect(engine="streaming")
@@ -38,11 +36,11 @@ def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> byte
     """Return the bytes of a dropped or repaired record: the original bytes if they could be located, or else JSON.
 
     Raises:
-        InfinityError: The source has not been read, or the record has no bytes in quarantine.
+        InfinityError: The record has no bytes in quarantine.
     """
-    record = _table("quarantine", lake, source).filter(pl.col("file") == file, pl.col("position") == position)
-    raw = record.select("raw").collect(engine="streaming")["raw"].to_list()
-    if not raw:
+    record = _table("quarantine", lake, source).filter(file=file, position=position)
+    raw = record.select("raw").collect(engine="streaming")["raw"]
+    if raw.is_empty():
         raise InfinityError(
             f"{source} has nothing in quarantine at position {position} of {file}: "
             f"`infinity sources raw {source}` lists its records."

@@ -19,9 +19,7 @@ _EXAMPLE_CHARS = 60
 def describe_reading(data: Path, sources: Iterable[str]) -> Iterator[str]:
     """Yield sentences about sources without records, about rows without an answer, and about text in no row.
 
-    Args:
-        data: The data folder.
-        sources: Names of the sources of the run. Sources that have not been read are left out.
+    Sources that have not been read are left out.
     """
     lake = Lake(data)
     manifests = [(name, lake.manifest("raw_pool", name)) for name in sources]
@@ -33,55 +31,30 @@ def describe_reading(data: Path, sources: Iterable[str]) -> Iterator[str]:
                 "select source, count(*) filter (kind <> 'conversation') as unanswered, count(*) as rows, "
                 "count(*) filter (kind = 'text') as texts from raw_pool group by source having unanswered > 0 "
                 "order by unanswered desc, source"
-            ).pl()
-            yield from describe_unanswered(counts)
-        yield from describe_repeated(
-            views.sql(
-                "select source, count(*) as records from decisions where asset = 'raw_pool' and verdict = 'repaired' "
-                "and list_contains(string_split(reason, '+'), ?) group by source order by records desc, source",
-                params=[DUPLICATE_COLUMNS],
-            ).pl()
-        )
+            ).fetchall()
+            shares = [
+                f"{source} {unanswered:,} of {rows:,}" + (f" ({texts:,} are texts)" if texts else "")
+                for source, unanswered, rows, texts in counts
+            ]
+            if shares:
+                yield f"Rows without an answer, which are only raw material for synthesis: {'; '.join(shares)}"
+        repeated = views.sql(
+            "select source, count(*) as records from decisions where asset = 'raw_pool' and verdict = 'repaired' "
+            "and list_contains(string_split(reason, '+'), ?) group by source order by records desc, source",
+            params=[DUPLICATE_COLUMNS],
+        ).fetchall()
+        if repeated:
+            named = "; ".join(f"{source} in {records:,} records" for source, records in repeated)
+            yield (
+                f"Columns of one name differ, and the first that is not empty was read under it: {named}. "
+                "Give each column a name of its own, or map `NAME_2` in source.yaml"
+            )
         keys = views.sql("select * exclude (asset, partition) from keys").pl()
-    yield from describe_unread(keys)
+    yield from _describe_unread(keys)
 
 
-def describe_unanswered(counts: pl.DataFrame) -> Iterator[str]:
-    """Yield one sentence about all sources with rows without an answer, if there are any.
-
-    Args:
-        counts: One line per source: source, unanswered, rows, texts (the number of unanswered rows that are passages).
-    """
-    shares = [
-        f"{source} {unanswered:,} of {rows:,}" + (f" ({texts:,} are texts)" if texts else "")
-        for source, unanswered, rows, texts in counts.select("source", "unanswered", "rows", "texts").iter_rows()
-    ]
-    if shares:
-        yield f"Rows without an answer, which are only raw material for synthesis: {'; '.join(shares)}"
-
-
-def describe_repeated(counts: pl.DataFrame) -> Iterator[str]:
-    """Yield one sentence about all sources in which columns of one name differ, if there are any.
-
-    Args:
-        counts: One line per source: source, records (the number of records in which they differ).
-    """
-    if not counts.is_empty():
-        sources = "; ".join(
-            f"{source} in {records:,} records" for source, records in counts.select("source", "records").iter_rows()
-        )
-        yield (
-            f"Columns of one name differ, and the first that is not empty was read under it: {sources}. "
-            "Give each column a name of its own, or map `NAME_2` in source.yaml"
-        )
-
-
-def describe_unread(keys: pl.DataFrame) -> Iterator[str]:
-    """Yield a sentence about each key with running text that reached no row, the most characters first.
-
-    Args:
-        keys: A table of schema `schema.KEYS`.
-    """
+def _describe_unread(keys: pl.DataFrame) -> Iterator[str]:
+    """Yield a sentence about each key with running text that reached no row, the most characters first."""
     of_source = dict(keys.group_by("source").agg(pl.col("chars").sum()).iter_rows())
     unread = find_unread(keys.lazy().filter("running_text")).collect()
     for line in unread.head(_NAMED).iter_rows(named=True):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.lake import ALL, Lake
 
 Kind = Literal["new", "code", "settings", "input", "upstream", "files", "unanswered", "source"]
 
@@ -58,8 +58,6 @@ def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[st
     """Return the reasons to materialize a partition again; an empty list if it is up to date.
 
     Args:
-        lake: The lake.
-        current: The present dependencies of the partition.
         remade: The partitions that will be materialized before it: pairs of asset and partition.
     """
     manifest = lake.manifest(current.asset, current.partition)
@@ -69,9 +67,8 @@ def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[st
     if manifest.code_version != current.code_version:
         reasons.append(Reason("code", f"version {manifest.code_version} -> {current.code_version}"))
     if manifest.settings_hash != current.settings_hash:
-        reasons.append(
-            Reason("settings", "; ".join(setting_changes(manifest.made_with, current.settings, current.names)))
-        )
+        changes = setting_changes(manifest.made_with, current.settings, current.names)
+        reasons.append(Reason("settings", "; ".join(changes)))
     inputs: dict[str, str | None] = dict(current.files)
     for asset, partition in current.reads:
         upstream = lake.manifest(asset, partition)
@@ -137,11 +134,5 @@ def _listed(names: Iterable[str]) -> str:
     for name in sorted(names):
         asset, _, partition = name.partition("/")
         by_asset.setdefault(asset, []).append(partition)
-    return ", ".join(
-        asset
-        if parts == [""] or parts == ["all"]
-        else f"{asset} ({parts[0]})"
-        if len(parts) == 1
-        else f"{asset} ({len(parts)} partitions)"
-        for asset, parts in by_asset.items()
-    )
+    counted = {asset: parts[0] if len(parts) == 1 else f"{len(parts)} partitions" for asset, parts in by_asset.items()}
+    return ", ".join(asset if part in ("", ALL) else f"{asset} ({part})" for asset, part in counted.items())

@@ -12,18 +12,13 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows.frames import conform
 from infinity_assets.settings import Settings
 
-FROZEN = pl.Schema(
-    {
-        "label": pl.String,
-        "rows": pl.Int64,
-        "cate_ability": pl.List(pl.String),
-        "label_zh": pl.String,
-        "forms": pl.List(pl.String),
-    }
-)
-"""Schema of a frozen vocabulary, one line per label. `rows` is the number of rows with the label at that time."""
-
-_PROVENANCE = "infinity_assets"
+_COLUMNS = {
+    "label": pl.String,
+    "rows": pl.Int64,
+    "cate_ability": pl.List(pl.String),
+    "label_zh": pl.String,
+    "forms": pl.List(pl.String),
+}
 
 
 def file_of(data: Path, name: str) -> Path:
@@ -37,8 +32,9 @@ def file_of(data: Path, name: str) -> Path:
     return data / "vocabularies" / f"{name}.parquet"
 
 
-def require_file(data: Path, name: str) -> Path:
-    """Return the path of an existing vocabulary.
+def read(data: Path, name: str) -> pl.DataFrame:
+    """Return a vocabulary, one line per label: label, rows (the number of rows with it at that time), cate_ability,
+    label_zh, forms.
 
     Raises:
         InfinityError: There is no such vocabulary.
@@ -48,17 +44,7 @@ def require_file(data: Path, name: str) -> Path:
         raise InfinityError(
             f"There is no vocabulary {name}: `infinity labels freeze {name}` creates it from the labels in use."
         )
-    return file
-
-
-def read(data: Path, name: str) -> pl.DataFrame:
-    """Return a vocabulary, of schema `FROZEN`; raise an `InfinityError` if it does not exist."""
-    return pl.read_parquet(require_file(data, name), glob=False)
-
-
-def provenance(data: Path, name: str) -> dict[str, str]:
-    """Return the provenance of a vocabulary: labels (settings as JSON), tagger (`weights_id`), data versions."""
-    return json.loads(pl.read_parquet_metadata(require_file(data, name))[_PROVENANCE])
+    return pl.read_parquet(file, glob=False)
 
 
 def freeze(data: Path, name: str) -> Path:
@@ -74,7 +60,7 @@ def freeze(data: Path, name: str) -> Path:
     missing = [asset for asset, manifest in manifests.items() if manifest is None]
     if missing:
         raise InfinityError(f"There is nothing to freeze: `infinity run --until {missing[-1]}` makes the vocabulary.")
-    labels = conform(lake.scan("tag_vocabulary"), FROZEN).sort("label").collect()
+    labels = conform(lake.scan("tag_vocabulary"), _COLUMNS).sort("label").collect()
     origin = {
         "labels": settings.labels.model_dump_json(),
         "tagger": settings.models.tagger.weights_id,
@@ -82,7 +68,7 @@ def freeze(data: Path, name: str) -> Path:
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(file) as temporary:
-        labels.write_parquet(temporary, metadata={_PROVENANCE: json.dumps(origin, sort_keys=True)})
+        labels.write_parquet(temporary, metadata={"infinity_assets": json.dumps(origin, sort_keys=True)})
     return file
 
 

@@ -185,7 +185,8 @@ def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(graph: Asked, m
     graph.begin()
     assert "4 labels" in infinity("freeze", "v1")
     assert "exists already" in infinity("freeze", "v1", status=1)
-    assert set(vocabularies.provenance(lake.data, "v1")) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
+    provenance = pl.read_parquet_metadata(vocabularies.file_of(lake.data, "v1"))["infinity_assets"]
+    assert set(json.loads(provenance)) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
     before = lake.scan("tag_vocabulary").collect()
     rows = lake.scan("labelled").collect()
     monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", "v1")
