@@ -20,6 +20,7 @@ _LEFT = 96
 """Width of the labels to the left of a chart, in pixels."""
 _PARTS = 8
 """Maximum number of named parts of a stacked bar. The others are added up."""
+_MIXES = {"domain": "Domains", "source": "Sources", "language": "Languages", "length": "Length of the answer"}
 
 RECIPE_ABOUT = "The recipe for F: per domain its selectors, a diversity filter and a quota."
 
@@ -40,7 +41,6 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
     """Return the HTML page of a comparison.
 
     Args:
-        arena: The result of the comparison.
         selectors: Names of the selectors, in display order.
         columns: The columns that the selectors require, from `arena.scarcity`.
         notes: Sentences about the rows that the selectors chose from.
@@ -61,12 +61,7 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
         *(
             f"<h2>{title}</h2>"
             + _stacked(arena.mix.filter(column=column), ["pool", *selectors], by_size=column != "length")
-            for column, title in (
-                ("domain", "Domains"),
-                ("source", "Sources"),
-                ("language", "Languages"),
-                ("length", "Length of the answer"),
-            )
+            for column, title in _MIXES.items()
         ),
         "<h2>Reach of the benchmarks</h2><p>Reach: mean cosine of the benchmark items of a domain and their nearest "
         "row in the selection. High reach with few rows of the domain means that few rows cover it well.</p>",
@@ -157,9 +152,7 @@ def _rectangle(x: float, y: float, width: float, height: float, color: str, opac
 
 
 def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
-    cell = 64
-    height = 34
-    top = 22
+    cell, height, top = 64, 34, 22
     jaccard = {(one, other): value for one, other, _, value in overlap.iter_rows()}
     drawn = ""
     for place, name in enumerate(selectors):
@@ -184,8 +177,7 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
         values.sort(key=lambda value: int(value.split(" ")[0].replace(",", "")))
     shown = dict(zip(values, _COLORS[:_PARTS], strict=False))
     share = {(name, value): part for name, value, part in mix.select("selector", "value", "share").iter_rows()}
-    width = 820
-    height = 24
+    width, height = 820, 24
     drawn = ""
     for row, name in enumerate(names):
         drawn += _text(_LEFT - 8, row * height + 15, name)
@@ -203,20 +195,16 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
             drawn += "</g>"
             at += part * width
     colors = {**shown, **({"others": _GRAY} if len(values) > _PARTS else {})}
-    key = "".join(
-        f"<span><i style='background:{color}'></i>{escape(str(value))}</span>" for value, color in colors.items()
-    )
+    marks = (f"<i style='background:{color}'></i>{escape(str(value))}" for value, color in colors.items())
+    key = "".join(f"<span>{mark}</span>" for mark in marks)
     return _svg(_LEFT + width, height * len(names), drawn, "shares") + f"<div class=key>{key}</div>"
 
 
 def _grouped(reach: pl.DataFrame, selectors: Sequence[str]) -> str:
     """Draw one bar of the reach per selector, grouped by the domain of the benchmarks."""
     values = {(name, domain): value for name, domain, value in reach.select("selector", "domain", "reach").iter_rows()}
-    width = 560
-    height = 17
-    gap = 16
-    drawn = ""
-    y = 0
+    width, height, gap = 560, 17, 16
+    drawn, y = "", 0
     for domain in sorted({domain for _, domain in values}):
         drawn += _text(_LEFT - 8, y + height * len(selectors) / 2 + 4, domain, style="font-weight:600")
         for place, name in enumerate(selectors):

@@ -26,6 +26,10 @@ def write(
         pairs: Number of preference pairs.
         settings_hash: Hash of all settings.
     """
+    pairs_text = (
+        "In the form of Infinity-Preference: `prompt`, and `chosen` and `rejected`, each the request with the best or the "
+        "worst of the answers sampled for it. Licenses and terms are those of InfInstruct-G."
+    )
     parts = [
         "# InfInstruct, rebuilt",
         "InfInstruct-F is selected from open sources; InfInstruct-G is synthesized from seeds of the same pool. "
@@ -39,7 +43,7 @@ def write(
                 parts.append(table(rows.group_by(column).len("rows").sort(pl.col("rows") * -1, column), rows=50))
         parts.append(table(_turns(rows), rows=50))
     parts += [
-        *([f"## InfInstruct-preferences: {pairs:,} pairs", _PAIRS] if pairs else []),
+        *([f"## InfInstruct-preferences: {pairs:,} pairs", pairs_text] if pairs else []),
         "## Left out of InfInstruct-G by its final filter",
         table(left_out, rows=50),
         "## Made with",
@@ -51,12 +55,6 @@ def write(
         f"Settings: `{settings_hash}`. All of them are in `settings.json`.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-_PAIRS = (
-    "In the form of Infinity-Preference: `prompt`, and `chosen` and `rejected`, each the request with the best or the "
-    "worst of the answers sampled for it. Licenses and terms are those of InfInstruct-G."
-)
 
 
 def _turns(rows: pl.DataFrame) -> pl.DataFrame:

@@ -31,9 +31,7 @@ def histogram(
     half = high / 2 - low / 2
     places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins
     counts = np.bincount(places.astype(np.int64).clip(0, bins - 1), minlength=bins)
-    width = 12
-    height = 60
-    tallest = counts.max()
+    width, height, tallest = 12, 60, counts.max()
     path = "".join(
         f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}"
         for i, c in enumerate(counts)
@@ -52,8 +50,7 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
 
     Args:
         named: Two columns: a name, and a number from 0 to 1.
-        title: The caption.
-        limit: Value to mark with a red line; `None` for no mark.
+        limit: Value to mark with a red line.
     """
 
     def draw(lines: pl.DataFrame) -> str:
@@ -74,15 +71,13 @@ def pairs(named: pl.DataFrame, title: str) -> str:
 
     Args:
         named: Three columns: name, number of the gray bar or null, number of the blue bar. Negative numbers: no bar.
-        title: The caption.
     """
     gray, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
     longest = max([*gray, *blue], default=0.0) or 1.0
 
     def draw_bars(numbers: list[float], down: int, color: str) -> str:
-        path = "".join(
-            f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers)
-        )
+        lengths = [round(number / longest * 200) for number in numbers]
+        path = "".join(f"M0 {15 * place + down}h{length}" for place, length in enumerate(lengths))
         return f"<path d='{path}' stroke='{color}' stroke-width='2'/>"
 
     def draw(lines: pl.DataFrame) -> str:
@@ -99,8 +94,7 @@ def pairs(named: pl.DataFrame, title: str) -> str:
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
     """Draw the graph of a function from [0, 1] to [0, 1], with its value at `mark` in the caption."""
     x = np.linspace(0, 1, 41)
-    width = 240
-    height = 90
+    width, height = 240, 90
     points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, function(x), strict=True))
     value = float(function(np.array([mark]))[0])
     inside = (
@@ -121,10 +115,8 @@ def line(values: pl.Series, title: str) -> str:
     if not len(numbers):
         return ""
     stretches = [part.mean() for part in np.array_split(numbers, min(len(numbers), 48))]
-    low = min(stretches)
-    high = max(stretches)
-    width = 240
-    height = 60
+    low, high = min(stretches), max(stretches)
+    width, height = 240, 60
     across = width / max(1, len(stretches) - 1)
     points = " ".join(
         f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"
@@ -149,20 +141,17 @@ def heat_map(counts: np.ndarray, title: str) -> str:
 
     Args:
         counts: Non-negative counts of shape (side, side); the first row is drawn at the bottom.
-        title: The caption.
     """
     if not counts.any():
         return ""
-    occupied = int((counts > 0).sum())
-    cells = counts.size
-    most = int(counts.max())
+    occupied = np.count_nonzero(counts)
+    caption = f"{title}: {occupied:,} of {counts.size:,} cells occupied, at most {counts.max():,} in one"
     while True:
         side = len(counts)
         top = np.log2(counts.max() + 1)
         shades = np.ceil(np.log2(counts + 1) / top * 7).astype(np.uint8)[::-1]
         pixels = max(1, 160 // side)
         wide = shades.repeat(pixels, 0).repeat(pixels, 1)
-        caption = f"{title}: {occupied:,} of {cells:,} cells occupied, at most {most:,} in one"
         drawn = f"{caption}\n\n![{title}](data:image/png;base64,{b64encode(_png(wide, _SHADES)).decode()})"
         if len(drawn) < LIMIT or side == 1:
             return drawn

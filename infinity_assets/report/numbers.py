@@ -17,16 +17,9 @@ def duration(seconds: float | None) -> str:
         return "?"
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return (
-        f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
-    )
-
-
-def size(value: float | None) -> str:
-    """Return a number of bytes: `812k`, `4.56M`; `?` for `None`."""
-    return number(value)
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
 
 
 def money(value: float | None) -> str:

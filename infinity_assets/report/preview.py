@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -52,9 +52,9 @@ def show(preview: Preview, console: Console) -> None:
         console.print(_example(example))
     if preview.unread:
         console.print(_unread(preview.unread))
-    fitting = preview.rows > 0
     for unknown in preview.unknown:
-        _unknown(unknown, fitting, preview.guess is not None and unknown.rows == preview.guess.rows, console)
+        guessed = preview.guess is not None and unknown.rows == preview.guess.rows
+        _unknown(unknown, preview.rows > 0, guessed, console)
     others = [one for one in preview.dropped if one.reason != "unknown_layout"]
     if others:
         console.print(_dropped(others))
@@ -75,7 +75,7 @@ def _say(console: Console, text: str, style: str = "") -> None:
 
 def show_row(messages: list[Message], title: str, console: Console) -> None:
     """Print the messages of a row in a frame."""
-    console.print(_row(messages, title))
+    console.print(Panel(_turns(messages), title=title, title_align="left"))
 
 
 def _files(files: list[FileSeen]) -> Table:
@@ -96,9 +96,8 @@ def _open_table(*columns: str, title: str | None = None) -> Table:
     """Return an empty table. A column whose name begins with `>` is aligned right, without the `>`."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
-        )
+        justify = "right" if column.startswith(">") else "left"
+        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     return table
 
 
@@ -114,9 +113,8 @@ def _alike(files: list[FileSeen]) -> list[list[FileSeen]]:
 
 
 def _tallied(counters: list[Counter[str]]) -> str:
-    counts: Counter[str] = sum(counters, Counter())
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "\n".join(f"{name} {count:,}" for name, count in ordered)
+    counts = sorted(sum(counters, Counter[str]()).items(), key=lambda item: (-item[1], item[0]))
+    return "\n".join(f"{name} {count:,}" for name, count in counts)
 
 
 def _counted(preview: Preview) -> str:
@@ -146,14 +144,9 @@ def _turns(messages: list[Message]) -> Table:
     turns.add_column(overflow="fold")
     for message in messages:
         color = _COLORS.get(message["role"], "")
-        turns.add_row(
-            Text(message["role"], style=f"bold {color}"), Text(_plain(_shortened(message["content"])), style=color)
-        )
+        content = Text(_plain(_shortened(message["content"])), style=color)
+        turns.add_row(Text(message["role"], style=f"bold {color}"), content)
     return turns
-
-
-def _row(messages: list[Message], title: str) -> RenderableType:
-    return Panel(_turns(messages), title=title, title_align="left")
 
 
 def _guess(guess: Guess, applied: bool, console: Console) -> None:
@@ -161,19 +154,18 @@ def _guess(guess: Guess, applied: bool, console: Console) -> None:
     use = "are read by a guess" if applied else "could be read by a guess, which is not applied"
     _say(console, f"Records of unknown layout {use}; confidence {guess.confidence:.0%}: {fields}", style="bold")
     for number, messages in enumerate(guess.rows, 1):
-        console.print(_row(messages, f"Row {number} of {len(guess.rows)} by the guess"))
+        show_row(messages, f"Row {number} of {len(guess.rows)} by the guess", console)
     if applied:
         _say(console, "These lines in source.yaml confirm it; `ingest.guess: off` in infinity.yaml prevents guesses.")
         show_lines(format_lines(guess.mapping), console)
 
 
-def _example(example: Example) -> RenderableType:
+def _example(example: Example) -> Panel:
     turns = _turns(example.messages)
-    for number, (name, value) in enumerate(example.kept.items()):
-        if number == _LISTED:
-            turns.add_row(Text(f"{len(example.kept) - _LISTED:,} more", style="dim"), "")
-            break
+    for name, value in list(example.kept.items())[:_LISTED]:
         turns.add_row(Text(_plain(name), style="dim"), Text(_plain(_shortened(value)), style="dim"))
+    if len(example.kept) > _LISTED:
+        turns.add_row(Text(f"{len(example.kept) - _LISTED:,} more", style="dim"), "")
     about = [example.layout, example.kind, example.licence, example.domain, example.language]
     about += [f"repaired: {example.repair}"] if example.repair else []
     return Panel(
@@ -199,7 +191,7 @@ def _unknown(unknown: Unknown, others_fit: bool, guessed: bool, console: Console
     _say(console, fitting if unknown.fit else "Lines for source.yaml to fill in:")
     show_lines(unknown.lines, console)
     for messages in unknown.rows[: 0 if guessed else 1]:
-        console.print(_row(messages, "The first row that these lines make"))
+        show_row(messages, "The first row that these lines make", console)
     if others_fit and unknown.fit:
         globs = ", ".join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])
         globs = f"[{globs}{', …' if len(unknown.files) > 3 else ''}]"

@@ -40,7 +40,6 @@ def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
     """Return the rows nearest to a threshold, on both sides of it, as a markdown table.
 
     Args:
-        bound: The rule.
         sides: The rows, from `counts.sides`.
         shown: Their texts, from `texts`.
     """
@@ -48,13 +47,10 @@ def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
         return f"{bound.means}\n\nNo row is judged."
     lines = sides.join(shown, on="row_id", how="left", maintain_order="left").select(
         pl.when("fails").then(pl.lit("fails")).otherwise(pl.lit("passes")).alias(""),
-        "measure",
-        "threshold",
-        "evidence",
+        *("measure", "threshold", "evidence"),
         pl.col("row_id").str.slice(0, 12).alias("row"),
         "source",
-        pl.col("prompt").str.head(_CUT),
-        pl.col("answer").str.head(_CUT),
+        pl.col("prompt", "answer").str.head(_CUT),
     )
     if sides["evidence"].is_null().all():
         lines = lines.drop("evidence")

@@ -62,7 +62,7 @@ class TerminalReporter(Reporter):
             self._tally = _Tally(asset)
             self._printed = self._began
         if self._course.includes(asset):
-            self._course.step(asset)
+            self._course.step(asset)  # numbers the steps in the order in which they begin
         self._show(self._name)
 
     @contextmanager
@@ -176,8 +176,6 @@ def frame_table(
     """Return a frame as a table. Nulls are blank, and numbers are aligned right.
 
     Args:
-        title: The title.
-        frame: The cells.
         texts: Columns of text that may be wrapped.
         right: Columns of text to align right.
         floats: Format specification of floats.
@@ -185,8 +183,8 @@ def frame_table(
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
         number = dtype.is_numeric() or name in right
-        wrapped = number or name in texts
-        table.add_column(escape(name.replace("_", " ")), justify="right" if number else "left", no_wrap=not wrapped)
+        fixed = not number and name not in texts
+        table.add_column(escape(name.replace("_", " ")), justify="right" if number else "left", no_wrap=fixed)
     for row in frame.iter_rows():
         table.add_row(*(_cell(value, floats) for value in row))
     return table

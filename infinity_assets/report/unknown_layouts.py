@@ -4,6 +4,7 @@ The page of `raw_pool` and the end of a run show them.
 """
 
 import shlex
+from contextlib import suppress
 
 import orjson
 import polars as pl
@@ -23,7 +24,6 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
     """Describe a source's records of unknown layout, as markdown; an empty string if there are no such records.
 
     Args:
-        source: Name of the source.
         decisions: The decisions on its records, of schema `schema.DECISIONS`.
         quarantine: The bytes of its dropped records, of schema `schema.QUARANTINE`; some of each shape are read.
     """
@@ -77,15 +77,11 @@ def _find_unknown(decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> tuple[pl
     if counted.is_empty():
         return counted, []
     # Only the first records of each shape are joined, a few hundred in all, so the join is small for every source.
-    samples = pl.concat(
-        [unknown_records.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
-    ).collect()
-    raw = quarantine.join(samples.lazy(), on=_AT, how="inner").select("shape", "raw").collect(engine="streaming")
-    values = {shape: [] for shape in counted["shape"].head(_SHAPES)}
+    first = dict(counted.select("shape", "records").head(_SHAPES).iter_rows())
+    samples = pl.concat([unknown_records.filter(shape=shape).head(MAX_VALUES) for shape in first]).collect()
+    raw = quarantine.join(samples.lazy(), on=_AT).select("shape", "raw").collect(engine="streaming")
+    values: dict[str, list[object]] = {shape: [] for shape in first}
     for shape, data in raw.iter_rows():
-        try:
+        with suppress(orjson.JSONDecodeError):
             values[shape].append(orjson.loads(data))
-        except orjson.JSONDecodeError:
-            continue
-    counts_of = dict(counted.select("shape", "records").iter_rows())
-    return counted, merge_unknown([(shape, counts_of[shape], sample) for shape, sample in values.items() if sample])
+    return counted, merge_unknown([(shape, first[shape], sample) for shape, sample in values.items() if sample])

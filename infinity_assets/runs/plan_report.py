@@ -8,7 +8,7 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from infinity_assets.report.numbers import duration, money, number, size
+from infinity_assets.report.numbers import duration, money, number
 from infinity_assets.runs.estimate import Estimate, total
 from infinity_assets.runs.plan import AssetPlan, Plan
 
@@ -43,7 +43,7 @@ def plan_table(plan: Plan) -> Table:
         calls = [number(values["stored"]), *(_ranged(values[key]) for key in _COUNTS)] if asks else [""] * 4
         cost = [_ranged(values["cost"], money) if asks else ""] if priced else []
         first = "" if name == "all" else _ranged(rows)
-        shown.add_row(name, first, *calls, _ranged(values["seconds"], duration), *cost, size(values["disk"]))
+        shown.add_row(name, first, *calls, _ranged(values["seconds"], duration), *cost, number(values["disk"]))
 
     for asset in plan.assets:
         asks = asset.calls is None or asset.calls.value > 0
