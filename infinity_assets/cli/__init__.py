@@ -4,12 +4,12 @@ import json
 import logging
 import os
 import warnings
+from typing import Any
 
 import click
 
 from infinity_assets.cli.abilities import abilities
 from infinity_assets.cli.arena import arena
-from infinity_assets.cli.errors import Commands
 from infinity_assets.cli.export import export
 from infinity_assets.cli.init import init
 from infinity_assets.cli.labels import labels
@@ -22,6 +22,23 @@ from infinity_assets.cli.run import run
 from infinity_assets.cli.sources import sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir, models_dir
+
+for library in ("dagster", "httpx", "sentence_transformers", "transformers"):
+    logging.getLogger(library).setLevel(logging.ERROR)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Dagster warns for every asset that this parameter is in beta.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+
+
+class Commands(click.Group):
+    """Group of commands. An error that a user can fix becomes one sentence on stderr and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (InfinityError, OSError) as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -122,15 +139,15 @@ def check(quiet: bool) -> None:
     from infinity_assets.report.terminal import open_console
 
     console = open_console()
-    bad = 0
-    total = 0
+    bad = total = 0
     for asset, name, broken in check_lake(Lake(data_dir())):
-        bad += bool(broken.height)
         total += 1
-        if broken.height or not quiet:
-            console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)
         if broken.height:
+            bad += 1
+            console.print(f"[red]broken[/red]  {asset}: {name}", highlight=False)
             console.print(broken.head(5))
+        elif not quiet:
+            console.print(f"holds   {asset}: {name}", highlight=False)
     if bad:
         raise InfinityError(f"{bad} of {total} invariants are broken.")
     console.print(f"All {total} invariants hold.", highlight=False)
@@ -140,6 +157,7 @@ def check(quiet: bool) -> None:
 def settings() -> None:
     """Print all settings in force and their documentation, as YAML for infinity.yaml."""
     from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
 
     from infinity_assets.settings import Settings
 
@@ -153,12 +171,7 @@ def settings() -> None:
                 click.echo(f"{'  ' * depth}{name}:")
                 show(value, depth + 1)
             else:
-                plain = value if not isinstance(value, tuple) else list(value)
-                text = json.dumps(
-                    plain,
-                    ensure_ascii=False,
-                    default=lambda o: o.model_dump(mode="json") if isinstance(o, BaseModel) else str(o),
-                )
+                text = json.dumps(value, ensure_ascii=False, default=to_jsonable_python)
                 click.echo(f"{'  ' * depth}{name}: {text}")
 
     click.echo(
@@ -186,15 +199,3 @@ def fetch() -> None:
     for spec in list_specs(Settings()):
         if getattr(spec, "backend", "") != "openai":
             click.echo(f"{spec.model}  {download(spec, models_dir())}")
-
-
-def _quiet() -> None:
-    """Silence the log lines and warnings of libraries."""
-    for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Dagster warns for every asset that this parameter is in beta.
-    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
-
-
-_quiet()

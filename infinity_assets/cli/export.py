@@ -83,17 +83,14 @@ def _write_rows(
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
-    labels = (
-        lake.scan("tag_vocabulary").select("label", "label_zh").collect() if lake.partitions("tag_vocabulary") else None
-    )
-    chinese = {} if labels is None else dict(labels.iter_rows())
+    chinese: dict[str, str] = {}
+    if lake.partitions("tag_vocabulary"):
+        chinese = dict(lake.scan("tag_vocabulary").select("label", "label_zh").collect().iter_rows())
     layouts: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         "openai": writers.openai_messages,
         "sharegpt": writers.sharegpt,
         "alpaca": writers.alpaca,
-        "infinity_instruct": lambda rows: writers.infinity_instruct(
-            writers.add_label_columns(rows), chinese, ABILITIES
-        ),
+        "infinity_instruct": lambda rows: writers.infinity_instruct(rows, chinese, ABILITIES),
     }
     masked = find_masked_turns(lake).collect(engine="streaming")
     written = total = with_masks = 0
@@ -127,10 +124,8 @@ def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Itera
         )
     for partition in lake.partitions(asset):
         rows = lake.scan(asset, partition)
-        selected = rows.filter(pl.col("kind") == "conversation")
-        if sources:
-            selected = selected.filter(pl.col("source").is_in(sources))
-        yield selected.collect(), rows.select(pl.len()).collect().item()
+        wanted = pl.col("source").is_in(sources) if sources else pl.lit(True)
+        yield rows.filter(wanted, kind="conversation").collect(), rows.select(pl.len()).collect().item()
 
 
 def _write_sequences(
@@ -146,19 +141,14 @@ def _write_sequences(
 
     rows = pl.concat([rows for rows, _ in _conversations(lake, asset, sources)])
     if "context_chars" not in rows.columns:
-        materialized = lake.partitions("synthesized_from_text")
-        known = (
-            lake.scan("synthesized_from_text").select("row_id", "context_chars").unique("row_id").collect()
-            if materialized
-            else None
-        )
-        rows = rows.with_columns(context_chars=None) if known is None else rows.join(known, on="row_id", how="left")
+        known = pl.LazyFrame(schema={"row_id": pl.String, "context_chars": pl.Int64})
+        if lake.partitions("synthesized_from_text"):
+            known = lake.scan("synthesized_from_text").select("row_id", "context_chars").unique("row_id")
+        rows = rows.join(known.collect(), on="row_id", how="left")
     examples = collect_examples(rows, split_unknown=bool(sources))
     if not examples:
-        raise InfinityError(
-            f"`{asset}` has no conversation about a text"
-            f"{' in these sources' if sources else ': name a --source that has some'}."
-        )
+        where = " in these sources" if sources else ": name a --source that has some"
+        raise InfinityError(f"`{asset}` has no conversation about a text{where}.")
     recipe = Settings().from_text
     grammar, encode = Grammar(BOS if recipe.bos is None else recipe.bos, recipe.eos or EOS), None
     if tokenizer:

@@ -50,15 +50,14 @@ def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
     from infinity_assets.settings import Settings
 
     settings = Settings().foundation.loop
+    turn = "takes a turn if its scores differ from those of the last turn."
     if settings.lm_eval:
-        return [
-            f"The next run reads {settings.lm_eval} and takes a turn if its scores differ from those of the last turn."
-        ]
+        return [f"The next run reads {settings.lm_eval} and {turn}"]
     if not settings.items:
         return ["Nothing is evaluated (foundation.loop.items is 0): the next run keeps the shares."]
     model = list(models_under_test(settings, lake))[-1]
     if scores is None or scores.filter(role="tested", model=model).is_empty():
-        result = [f"The next run evaluates {model} and takes a turn if its scores differ from those of the last turn."]
+        result = [f"The next run evaluates {model} and {turn}"]
     else:
         result = [f"{model} has been evaluated: the next run keeps the shares unless settings, benchmarks or F change."]
     if not settings.proxy.enabled:

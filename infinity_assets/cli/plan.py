@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -54,22 +55,18 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     from infinity_assets.runs.planner import Planner
 
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))  # see `infinity run`
-    reporter = TerminalReporter(console)
-    try:
-        with use_reporter(reporter):
-            planned = Planner(data, Pool.load(data), Settings(), size, offline).make(until)
-    finally:
-        reporter.stop()
+    with closing(TerminalReporter(console)) as reporter, use_reporter(reporter):
+        planned = Planner(data, Pool.load(data), Settings(), size, offline).make(until)
     if not planned.reasons:
         console.print("Everything is up to date: a run would materialize nothing and call no model.")
     if any(asset.rows for asset in planned.assets):
         console.print(plan_table(planned))
         for line in summary(planned):
             say(console, line)
-    for title, lines in (("To be materialized, and why", recompute_lines(planned)), ("Uncertain", planned.notes)):
-        for place, line in enumerate(lines):
-            if not place:
-                console.print(f"\n{title}", style="bold")
+    for title, lines in (("To be materialized, and why", list(recompute_lines(planned))), ("Uncertain", planned.notes)):
+        if lines:
+            console.print(f"\n{title}", style="bold")
+        for line in lines:
             say(console, f"  {line}")
     if file:
         write_text(json.dumps(as_json(planned), indent=1, ensure_ascii=False), file)

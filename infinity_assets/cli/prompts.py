@@ -127,17 +127,13 @@ def _values(name: str, row: str, settings: "Settings") -> tuple[dict[str, str], 
         content = read_content(views, row_id)
     if content is None:
         raise InfinityError(f"No asset holds the text of row {row_id} any more.")
-    asked = [turn["content"] for turn in content.messages if turn["role"] == "user"]
-    answers = [turn["content"] for turn in content.messages if turn["role"] == "assistant"]
+    asked, answers = (
+        [turn["content"] for turn in content.messages if turn["role"] == role] for role in ("user", "assistant")
+    )
     cut = settings.scoring.max_chars if name in ("tag", "judge_answer", "judge_pair", "find_deficiency") else None
     request = "\n\n".join(asked) if name == "judge_answer" else asked[0]
-    values = {
-        "request": request[:cut],
-        "text": asked[0],
-        "one": asked[0],
-        "max_labels": str(settings.scoring.max_labels),
-    }
-    if name == "judge_pair":  # its variable `one` is a student's answer
-        del values["one"]
+    values = {"request": request[:cut], "text": asked[0], "max_labels": str(settings.scoring.max_labels)}
+    if name != "judge_pair":  # its variable `one` is a student's answer
+        values["one"] = asked[0]
     reference = {"judge_pair": "other", "find_deficiency": "reference"}.get(name, "answer")
     return values | ({reference: answers[-1][:cut]} if answers else {}), content.language

@@ -66,10 +66,9 @@ def compact() -> None:
     Files of 64 MiB or more stay as they are. The command can be used during a run, and it can be killed at any time.
     """
     store = _store()
-    before = store.sizes()
+    before = _described(store.sizes())
     store.compact()
-    after = store.sizes()
-    click.echo(f"{_described(before)} before, {_described(after)} now.")
+    click.echo(f"{before} before, {_described(store.sizes())} now.")
 
 
 @responses.command()
@@ -93,17 +92,17 @@ def verify(move_aside: bool) -> None:
     for damage in store.verify():
         click.echo(f"{damage.path}: {damage.reason}.")
         damages.append(damage)
-    if damages and move_aside:
+    if not damages:
+        click.echo(f"{_described(store.sizes())}: all as written.")
+        return
+    if move_aside:
         click.echo(f"Moved to {store.move_aside(damages)}: {_files(len(damages))}.")
-    elif damages:
+    else:
         click.echo(
             f"{_files(len(damages))} of {_described(store.sizes())}: "
             "--move-aside takes them out, and the next run requests their answers again."
         )
-    else:
-        click.echo(f"{_described(store.sizes())}: all as written.")
-    if damages:
-        sys.exit(1)
+    sys.exit(1)
 
 
 @responses.command()

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,26 +98,24 @@ def run(
         f"{len(folders)} sources in {pool.sources}{selection}, "
         f"{len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
     )
+    not_read = f"Not read, because they are no sources: {passed_over}"
     if ignored:
-        say(console, f"Not read, because they are no sources: {passed_over}", "yellow")
+        say(console, not_read, "yellow")
     # If vLLM is loaded, DuckDB's bindings report leaks on stderr when the interpreter ends, after all other output.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
-    reporter = TerminalReporter(console)
-    try:
+    with closing(TerminalReporter(console)) as reporter:
         faults = run_graph(data, pool, reporter, until, force, allowed)
-    finally:
-        reporter.stop()
     console.print(funnel_table(funnel(data)))
     if ignored:
-        say(console, f"Not read, because they are no sources: {passed_over}", "yellow")
+        say(console, not_read, "yellow")
     for sentence in _warnings(Lake(data), folders, pool.benchmark_folders()):
         say(console, sentence, "yellow")
+    for fault in faults:
+        status = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
+        console.print(f"{status} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
+        if debug:
+            console.print(fault.trace, highlight=False, markup=False)
     if faults:
-        for fault in faults:
-            status = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
-            console.print(f"{status} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
-            if debug:
-                console.print(fault.trace, highlight=False, markup=False)
         say(
             console,
             "Finished partitions are kept: run the same command again to continue. --debug shows the traceback.",

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from infinity_assets.locations import data_dir
 from infinity_assets.rows.domains import DOMAINS
 
 if TYPE_CHECKING:
+    from infinity_assets.reading.preview import Unknown
     from infinity_assets.reading.sources import File, Source
     from infinity_assets.reading.suggest import Suggestion
 
@@ -276,21 +278,17 @@ def preview(
     check_layout(tried)
     if fields:
         tried["fields"] = {**source.fields, **dict(map(_field, fields))}
-    source = source.model_copy(update=tried | ({} if glob is None else {"include": (glob,)}))
+    source = source.model_copy(update=tried)
     if glob is not None:
+        source = source.model_copy(update={"include": (glob,)})
         files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]
     limits = Limits(None, None) if everything else Limits(records=limit)
     mode = Settings().ingest.guess
     guess = None if mode == "off" else find_guess(source)
     seen = look(
-        source,
-        files=files,
-        rows=rows,
-        limits=limits,
-        complete=fill_language_and_domain,
-        guess=guess,
+        source, files=files, rows=rows, limits=limits, complete=fill_language_and_domain, guess=guess,
         apply_guess=mode == "sure" and guess is not None and guess.is_sure,
-    )
+    )  # fmt: skip
     if as_json:
         click.echo(orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2))
     else:
@@ -327,19 +325,18 @@ def suggest(what: str, model: bool) -> None:
     if not unknown:
         click.echo(f"{source.name}: every record is read without help.")
         return
-    first = unknown[0]
-    lines, rows = first.lines, first.rows
-    if model and not rows:
-        asked = _ask_model(first.sample)
-        lines, rows = (asked.lines, asked.rows) if asked else (lines, rows)
+    found: Unknown | Suggestion = unknown[0]
+    if model and not found.rows:
+        found = _ask_model(unknown[0].sample) or found
     console = open_console()
-    show_lines(lines, console)
-    if not rows:
+    show_lines(found.lines, console)
+    if not found.rows:
         raise InfinityError(
-            f"{source.name}: {'neither the fields nor the model give' if model else 'the fields do not give'} a plausible "
-            f"mapping{'' if model else '; --model asks the configured model'}."
+            f"{source.name}: neither the fields nor the model give a plausible mapping."
+            if model
+            else f"{source.name}: the fields do not give a plausible mapping; --model asks the configured model."
         )
-    show_row(rows[0], "The first row that these lines make", console)
+    show_row(found.rows[0], "The first row that these lines make", console)
 
 
 def _ask_model(sample: list[object]) -> "Suggestion | None":
@@ -462,12 +459,9 @@ def _run_with_progress(name: str, work: Callable[[Callable[[int, int], None]], A
 
     from infinity_assets.report.terminal import TerminalReporter
 
-    reporter = TerminalReporter(Console(stderr=True))
-    reporter.begin(f"fetch {name}", "all")
-    try:
+    with closing(TerminalReporter(Console(stderr=True))) as reporter:
+        reporter.begin(f"fetch {name}", "all")
         return work(lambda done, total: reporter.advance(done >> 20, total >> 20, "MiB"))
-    finally:
-        reporter.stop()
 
 
 def fetch_files(folder: Path) -> None:

@@ -104,7 +104,7 @@ class TerminalReporter(Reporter):
         if not known or self._course.end(self._asset, self._count, seconds - self._start_up, reused):
             self._print_tally()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Remove the progress line, so that other output can be printed."""
         self._print_tally()
 

@@ -65,8 +65,8 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
     """Return rows in Infinity-Instruct's schema, with the license added.
 
     Args:
-        rows: Columns row_id, messages, source, licence, language, ability and cate_ability (lists, may be null), and
-            optionally reward.
+        rows: Columns row_id, messages, source, licence, language, and optionally ability, cate_ability (lists) and
+            reward.
         fine: Chinese names of the fine labels. A label without one keeps its English name.
         coarse: Chinese names of the coarse abilities.
 
@@ -75,9 +75,10 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
         langdetect, source, reward (a float, as in Infinity-Instruct's releases from 2025 on; null if there is no
         reward), licence. The Chinese lists are as long as the English ones; all are empty if the row has no labels.
     """
+    none = pl.lit([], pl.List(pl.String))
     labels = {}
     for column, chinese in (("ability", fine), ("cate_ability", coarse)):
-        english = pl.col(column).fill_null(pl.lit([], dtype=pl.List(pl.String)))
+        english = pl.col(column).fill_null(none) if column in rows.columns else none
         labels |= {f"{column}_en": english, f"{column}_zh": english.list.eval(pl.element().replace(chinese))}
     return rows.select(
         pl.col("row_id").alias("id"),
@@ -138,12 +139,4 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
         answered.list.last().alias("output"),
         turns_of("system").list.first().fill_null("").alias("system"),
         pl.Series("history", history, dtype=pl.List(pl.List(pl.String))),
-    )
-
-
-def add_label_columns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the label columns that `infinity_instruct` reads to rows that lack them, filled with nulls."""
-    dtype = pl.List(pl.String)
-    return rows.with_columns(
-        pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns
     )

@@ -48,7 +48,7 @@ def test_a_run_has_a_numbered_line_per_asset() -> None:
     reporter.begin("tagged", "shard-00")
     reporter.end(5, reused=False)
     assert len(lines(console)) == 2, "an asset with unfinished partitions has no line yet"
-    reporter.stop()
+    reporter.close()
     first, second, third = (" ".join(line.split()) for line in lines(console))
     assert first == "1/3 raw_pool (2 partitions) 7 rows 0.0 s (1 unchanged)"
     assert second == "2/3 deduped (4 partitions) 1,234 rows unchanged"
@@ -79,7 +79,7 @@ def test_a_terminal_shows_the_progress_of_step_and_run() -> None:
     reporter.expect([Expected("tagged", 1, 40.0)])
     reporter.begin("tagged", "all")
     reporter.advance(3, 10, "[bold]rows[/bold]")
-    reporter.stop()
+    reporter.close()
     assert "3 of 10 [bold]rows[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "[run: step 1 of 1" in console.file.getvalue()  # type: ignore[attr-defined]
 

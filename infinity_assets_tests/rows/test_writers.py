@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import MESSAGES
 from infinity_assets.rows.writers import (
-    add_label_columns,
     alpaca,
     cut_masked,
     infinity_instruct,
@@ -135,8 +134,4 @@ def test_alpacas_format_holds_earlier_turns_as_history() -> None:
 
 
 def test_rows_without_labels_fit_infinity_instructs_schema() -> None:
-    assert (
-        infinity_instruct(add_label_columns(ROWS), FINE, ABILITIES).schema
-        == infinity_instruct(LABELLED, FINE, ABILITIES).schema
-    )
-    assert add_label_columns(LABELLED).equals(LABELLED)
+    assert infinity_instruct(ROWS, FINE, ABILITIES).schema == infinity_instruct(LABELLED, FINE, ABILITIES).schema
