@@ -59,14 +59,14 @@ class Outcome:
     """Number of rows of the inputs. It and `rows_created` are `None` if the grain of the asset is not the row."""
     rows_created: int | None = None
     """Number of rows that were read from files or synthesized."""
-    decisions: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
-    edges: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.EDGES))
-    origins: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
-    annotations: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ANNOTATIONS))
-    quarantine: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.QUARANTINE))
-    files: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.FILES))
-    keys: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.KEYS))
-    generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
+    decisions: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.DECISIONS.to_frame)
+    edges: pl.DataFrame = field(default_factory=schema.EDGES.to_frame)
+    origins: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.ORIGINS.to_frame)
+    annotations: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.ANNOTATIONS.to_frame)
+    quarantine: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.QUARANTINE.to_frame)
+    files: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.FILES.to_frame)
+    keys: pl.DataFrame | pl.LazyFrame = field(default_factory=schema.KEYS.to_frame)
+    generations: pl.DataFrame = field(default_factory=schema.GENERATIONS.to_frame)
     artefacts: Sequence[Path] = ()
     """Files that the step wrote into the data folder outside the lake, such as those of a release."""
     measures: Mapping[str, int | float | str | None] = field(default_factory=dict)

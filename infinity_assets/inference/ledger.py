@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from infinity_assets.rows.schema import GENERATIONS, empty
+from infinity_assets.rows.schema import GENERATIONS
 
 WORDS_ONLY = "choices without log-probabilities"
 """Measure of an asset: the number of choices of a judge that are known only by the word that it wrote."""
@@ -27,7 +27,7 @@ class Ledger:
     @property
     def generations(self) -> pl.DataFrame:
         """All calls, with schema `GENERATIONS`."""
-        return pl.concat([empty(GENERATIONS), *self._batches])
+        return pl.concat([GENERATIONS.to_frame(), *self._batches])
 
     def measures(self) -> dict[str, int | float | str]:
         """Return the number of calls, and the tokens, speed and cost of the calls that reached a model.

@@ -107,7 +107,7 @@ def read_source(
     tables = {}
     for name, columns in (TABLES | {"keys": PARTS}).items():
         parts = sorted(scratch.glob(f"{name}-*.parquet"))
-        tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
+        tables[name] = pl.scan_parquet(parts, glob=False) if parts else columns.to_frame(eager=False)
     # A file that was read in several units has one row per unit.
     counts = [pl.col(name).sum() for name in ("records", "rows", "repaired", "dropped")]
     tables["files"] = (

@@ -17,22 +17,17 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def canonical_text(messages: str = "messages") -> pl.Expr:
-    """Return the canonical text of a conversation, from which its row id is computed."""
-    role, content = pl.element().struct.field("role"), pl.element().struct.field("content").str.normalize("NFC")
-    turn = pl.concat_str([role, content.str.len_chars().cast(pl.String), content], separator=":")
-    return pl.col(messages).list.eval(turn).list.join("\n")
-
-
 def row_id(roles: Sequence[str], contents: Sequence[str]) -> str:
     """Return the id of one conversation, equal to the one from `add_row_ids`."""
     normal = [content if content.isascii() else unicodedata.normalize("NFC", content) for content in contents]
     return digest("\n".join([f"{role}:{len(content)}:{content}" for role, content in zip(roles, normal, strict=True)]))
 
 
-def add_row_ids(frame: pl.DataFrame, messages: str = "messages") -> pl.DataFrame:
+def add_row_ids(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with `row_id`, computed from the messages, as its first column."""
-    texts = frame.select(canonical_text(messages)).to_series()
+    role, content = pl.element().struct.field("role"), pl.element().struct.field("content").str.normalize("NFC")
+    turn = pl.concat_str([role, content.str.len_chars().cast(pl.String), content], separator=":")
+    texts = frame["messages"].list.eval(turn).list.join("\n")
     # hashlib has no vectorized form, and Polars' own hash is 64 bits wide and not stable between versions. This runs at
     # about 1 M rows/s.
     ids = pl.Series("row_id", [digest(text) for text in texts], dtype=pl.String)

@@ -10,7 +10,6 @@ from typing import Literal
 import polars as pl
 
 Kind = Literal["conversation", "instruction", "text"]
-Verdict = Literal["dropped", "repaired", "chosen"]
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
@@ -65,8 +64,7 @@ EDGES = pl.Schema(texts("child_id", "parent_id", "operation"))
 GENERATIONS = pl.Schema(
     {
         **texts("request_key", "row_id", "kind", "model", "prompt"),
-        "prompt_tokens": pl.Int64,
-        "completion_tokens": pl.Int64,
+        **dict.fromkeys(("prompt_tokens", "completion_tokens"), pl.Int64),
         "seconds": pl.Float64,
         "cached": pl.Boolean,
         **texts("error", "cause"),
@@ -93,8 +91,3 @@ MEANING: dict[str, str] = {
     "round": "round of the chat loop, from 1; 0 before it",
 }
 """Descriptions of the columns of rows, shown in the web UI."""
-
-
-def empty(schema: pl.Schema) -> pl.DataFrame:
-    """Return a frame of a schema with no rows."""
-    return pl.DataFrame(schema=schema)

@@ -8,6 +8,7 @@ releases the GIL, so that batches can run in threads.
 import threading
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -24,15 +25,12 @@ _LOCK = threading.RLock()
 
 
 def _compute_once(compute: Callable[[], T]) -> Callable[[], T]:
-    """Wrap a function so that it runs only once, even with threads, which `functools.cache` does not ensure."""
-    results: list[T] = []
+    """Wrap a function so that it runs only once, even with threads, which `functools.cache` alone does not ensure."""
+    cached = cache(compute)
 
     def get() -> T:
-        if not results:
-            with _LOCK:
-                if not results:
-                    results.append(compute())
-        return results[0]
+        with _LOCK:
+            return cached()
 
     return get
 

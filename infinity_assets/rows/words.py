@@ -22,8 +22,7 @@ def join_patterns(content: Mapping[str, Any]) -> dict[str, str]:
     stands for an earlier pattern, and `{{cjk}}` for the scripts without spaces (`rows.text.CJK`).
     """
     joined: dict[str, str] = {}
-    for name, value in content.items():
-        joined[name] = join_pattern(value, joined)
+    joined.update((name, join_pattern(value, joined)) for name, value in content.items())
     return joined
 
 

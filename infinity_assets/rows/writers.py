@@ -9,12 +9,8 @@ from infinity_assets.rows.schema import MESSAGES
 
 _TO_SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
 _TURN = pl.element().struct
-_CONVERSATIONS = (
-    pl.col("messages")
-    .list.eval(
-        pl.struct(_TURN.field("role").replace(_TO_SHAREGPT).alias("from"), _TURN.field("content").alias("value"))
-    )
-    .alias("conversations")
+_CONVERSATIONS = pl.col("messages").list.eval(
+    pl.struct(_TURN.field("role").replace(_TO_SHAREGPT).alias("from"), _TURN.field("content").alias("value"))
 )
 
 
@@ -51,14 +47,9 @@ def _weigh(rows: pl.DataFrame, turns: pl.Expr) -> pl.Series:
         return rows.select(turns).to_series()
     place = pl.int_range(pl.len()).over("row")
     weight = pl.when(place.is_in("masked_turns")).then(pl.lit(0, pl.Int8))
-    weighed = (
-        rows.select(pl.int_range(pl.len()).alias("row"), "masked_turns", turns.alias("turn"))
-        .explode("turn")
-        .with_columns(weight=weight)
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("turn").struct.with_fields(pl.col("weight")))
-    )
-    return weighed["turn"]
+    lines = rows.select(pl.int_range(pl.len()).alias("row"), "masked_turns", turns.alias("turn")).explode("turn")
+    weighed = lines.with_columns(weight=weight).group_by("row", maintain_order=True)
+    return weighed.agg(pl.col("turn").struct.with_fields(pl.col("weight")))["turn"]
 
 
 def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mapping[str, str]) -> pl.DataFrame:
@@ -82,7 +73,7 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
         labels |= {f"{column}_en": english, f"{column}_zh": english.list.eval(pl.element().replace(chinese))}
     return rows.select(
         pl.col("row_id").alias("id"),
-        _CONVERSATIONS,
+        _CONVERSATIONS.alias("conversations"),
         pl.struct(**labels).alias("label"),
         pl.col("language").alias("langdetect"),
         "source",
@@ -125,13 +116,9 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
     Columns: id, instruction (the last request), input (empty), output (its answer), system (empty if there is no system
     turn), history (earlier pairs of request and answer).
     """
-    asked = turns_of("user")
-    answered = turns_of("assistant")
-    earlier = rows.select(
-        asked.list.head(asked.list.len() - 1).alias("asked"),
-        answered.list.head(answered.list.len() - 1).alias("answered"),
-    )
-    history = [[list(pair) for pair in zip(*row, strict=True)] for row in earlier.iter_rows()]
+    asked, answered = turns_of("user"), turns_of("assistant")
+    pairs = rows.select(asked=asked, answered=answered).iter_rows()
+    history = [[list(pair) for pair in zip(*texts, strict=False)][:-1] for texts in pairs]
     return rows.select(
         pl.col("row_id").alias("id"),
         asked.list.last().alias("instruction"),

@@ -14,7 +14,7 @@ WAVE = 16
 FIRST_GUESS = 0.7
 """Assumed share of candidates that are accepted, for the size of the first wave."""
 
-NO_FAILURES = schema.empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
+NO_FAILURES = pl.DataFrame(schema={"row_id": pl.String, "reason": pl.String, "detail": pl.String})
 """An empty frame of failed candidates."""
 
 
@@ -51,7 +51,7 @@ def try_until_accepted(
         Second, the decisions that drop the untried candidates (`not_needed`).
     """
     if wanted is None:
-        return settle(make(candidates), NO_FAILURES), schema.empty(schema.DECISIONS)
+        return settle(make(candidates), NO_FAILURES), schema.DECISIONS.to_frame()
     ordered = candidates.with_columns(draw(stage, candidates["row_id"])).sort("draw", "row_id").drop("draw")
     made = [make(ordered.clear())]
     tried = 0

@@ -20,7 +20,7 @@ def commit(lake: Lake, source: str, records: int, reasons: dict[str, int]) -> No
         for part, lost in (("a", dropped), ("b", 0))
     ]
     outcome = Outcome(
-        schema.empty(schema.ROW),
+        schema.ROW.to_frame(),
         rows_created=records,
         decisions=pl.DataFrame(drops, schema=schema.DECISIONS, orient="row"),
         files=pl.DataFrame(files, schema=schema.FILES, orient="row"),

@@ -13,7 +13,7 @@ from infinity_assets_tests.catalog import lakes
 def commit(lake: Lake, source: str, *repairs: str) -> None:
     lines = [(None, source, "a.csv", place, "repaired", repair, "{}") for place, repair in enumerate(repairs)]
     decisions = pl.DataFrame(lines, schema=schema.DECISIONS, orient="row")
-    outcome = Outcome(schema.empty(schema.ROW), rows_created=3, decisions=decisions)
+    outcome = Outcome(schema.ROW.to_frame(), rows_created=3, decisions=decisions)
     lake.commit(lakes.key("raw_pool", source), outcome, "run", 0.0)
 
 

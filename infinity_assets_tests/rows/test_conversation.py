@@ -1,4 +1,3 @@
-import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +24,3 @@ def test_the_expressions_agree_with_a_loop_over_the_turns(rows: list) -> None:
     assert found["instruction"].to_list() == [next(iter(texts(turns, "user")), None) for turns in rows]
     assert found["answer"].to_list() == [next(reversed(texts(turns, "assistant")), None) for turns in rows]
     assert found["whole"].to_list() == ["\n".join(f"{role}: {content}" for role, content in turns) for turns in rows]
-
-
-def test_another_column_can_be_named() -> None:
-    frame = conversations([("user", "q")]).to_frame("seed")
-    assert frame.select(conversation.instruction("seed")).item() == "q"
-    assert frame.schema == {"seed": pl.List(pl.Struct({"role": pl.String, "content": pl.String}))}

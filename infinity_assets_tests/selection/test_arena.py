@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import arena as report
-from infinity_assets.rows.schema import GENERATIONS, empty
+from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets.selection import arena
 from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
@@ -24,7 +24,7 @@ ITEMS = pl.DataFrame(
         "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH)),
     }
 )
-CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost")
+CALLS = GENERATIONS.to_frame().select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost")
 
 
 def rows_of(lines: list) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation, frames, schema
+from infinity_assets.rows import conversation, frames
 from infinity_assets.rows.ids import add_row_ids, shard_of
 from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
@@ -68,7 +68,7 @@ def evolve(step: Step, number: int) -> Outcome:
     seeds = step.sampled(_candidates(step, number))
     if _loop_stopped(step, number):
         return Outcome(
-            schema.empty(EVOLVED),
+            EVOLVED.to_frame(),
             rows_in=seeds.height,
             rows_created=0,
             decisions=frames.decide(seeds, reason="loop_stopped", detail=pl.lit("{}")),

@@ -83,7 +83,7 @@ def synthesized_from_text(step: Step) -> Outcome:
     kinds = pool.select(pl.col("kind").unique()).collect()["kind"] if step.settings.from_text.max_texts else ()
     texts = _select_texts(pool, step.settings.from_text) if "text" in kinds else None
     if texts is None or texts.is_empty():
-        return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
+        return Outcome(COLUMNS.to_frame(), rows_in=0, rows_created=0)
     texts = step.sampled(texts)
     written = _synthesize(step, texts)
     conversations = _rows(texts, written)
