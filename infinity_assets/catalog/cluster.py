@@ -16,8 +16,7 @@ _LOSERS = """
 def describe_cluster(data: Path, row: str, limit: int) -> str:
     """Describe the cluster of duplicates that contains a row, as plain text, with at most `limit` dropped records.
 
-    Args:
-        row: The id, or its first digits, of the row that was kept or of a dropped row.
+    The row is the one that was kept or a dropped one, named by its id or the first digits of its id.
 
     Raises:
         InfinityError: No row id or several begin with these digits, or `duplicates` is not materialized.

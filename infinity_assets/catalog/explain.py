@@ -17,10 +17,7 @@ _ALIKE = 20
 
 
 def explain(data: Path, row: str) -> str:
-    """Describe the history of a row and of the rows that it was made from, as plain text.
-
-    Args:
-        row: A row id or its first digits.
+    """Describe the history of the row whose id begins with `row`, and of the rows that it was made from, as plain text.
 
     Raises:
         InfinityError: No row id or several begin with these digits.

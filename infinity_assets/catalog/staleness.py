@@ -57,8 +57,7 @@ class Dependencies:
 def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[str, str]]) -> list[Reason]:
     """Return the reasons to materialize a partition again; an empty list if it is up to date.
 
-    Args:
-        remade: The partitions that will be materialized before it: pairs of asset and partition.
+    The partitions `remade` (pairs of asset and partition) will be materialized before it.
     """
     manifest = lake.manifest(current.asset, current.partition)
     if manifest is None:

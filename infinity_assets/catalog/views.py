@@ -4,8 +4,6 @@ The file `metadata.duckdb` contains only these views and can be deleted at any t
 place, so it never locks out readers. The `infinity` commands create the same views in memory.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -16,19 +14,17 @@ import polars as pl
 
 from infinity_assets.atomic import replace_file, write_parquet, write_text
 from infinity_assets.catalog.lake import LEDGER, Lake
+from infinity_assets.rows.ids import digest
 
 DATABASE = "metadata.duckdb"
 
 
 def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a connection to a new in-memory database with the views.
+    """Return a connection to a new in-memory database with the views of the ledger tables and of the rows of `assets`.
 
-    Args:
-        data: The data folder.
-        assets: Assets to create a view of, if they have rows; `None` for all. Creating a view takes some milliseconds.
+    Creating a view takes some milliseconds. An asset without rows has none. `None` stands for all assets.
     """
-    connection = duckdb.connect()
-    lake = Lake(data)
+    connection, lake = duckdb.connect(), Lake(data)
     _create_views(connection, lake, lake.assets() if assets is None else lake.assets() & set(assets))
     return connection
 
@@ -51,24 +47,14 @@ def refresh_database(data: Path) -> Path:
 
 def _stamp(file: Path) -> str:
     """Return the size and modification time of a file as a text, to detect changes; `none` if there is no file."""
-    if not file.exists():
-        return "none"
-    status = file.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else "none"
 
 
 def _signature(lake: Lake) -> str:
     """Return a hash of all that the views depend on: DuckDB version, folder, SQL, columns of ledger tables and rows."""
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
-    columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
-    tables = {table: _listed(schema) for table, schema in LEDGER.items()}
-    return hashlib.sha256(
-        json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, tables]).encode()
-    ).hexdigest()
-
-
-def _listed(schema: pl.Schema) -> list[tuple[str, str]]:
-    return [(name, str(kind)) for name, kind in schema.items()]
+    columns = {asset: pl.scan_parquet(file, glob=False).collect_schema() for asset, file in firsts.items()}
+    return digest(repr((duckdb.__version__, lake.data, _statements(), columns, LEDGER)))
 
 
 def _statements() -> str:
@@ -89,10 +75,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Ite
     connection.execute("set timezone = 'UTC'")
     connection.execute(_statements().format(root=_quoted(root)))
     for asset in sorted(assets):
-        connection.execute(
-            f'create or replace view "{asset}" as '
-            f"select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')"
-        )
+        rows = f"read_parquet('{_quoted(lake.rows / asset)}/*.parquet')"
+        connection.execute(f'create or replace view "{asset}" as select * from {rows}')
 
 
 def _quoted(path: Path) -> str:

@@ -60,6 +60,8 @@ def show(label: str) -> None:
     """
     import polars as pl
 
+    from infinity_assets.catalog.lake import Lake
+
     forms = _scan("label_forms")
     words = _scan("tag_vocabulary")
     known = forms.filter(pl.col("form") == label)
@@ -75,8 +77,10 @@ def show(label: str) -> None:
     click.echo(f"coarse abilities from: {line['said_by'] or 'none'}")
     for form in forms.filter(pl.col("label") == name).sort(pl.col("rows") * -1, "form").iter_rows(named=True):
         click.echo(f"{form['rows']:>8,}  {form['form']}  ({form['step']})")
-    for row_id, source in _rows_of(name):
-        click.echo(f"  {row_id}  by {source}     infinity explain {row_id[:8]}")
+    if Lake(data_dir()).partitions("labelled"):
+        rows = _scan("labelled").filter(pl.col("ability").list.contains(name)).sort("label_source", "row_id")
+        for row_id, source in rows.select("row_id", "label_source").head(_EXAMPLES).iter_rows():
+            click.echo(f"  {row_id}  by {source}     infinity explain {row_id[:8]}")
 
 
 @labels.command()
@@ -124,16 +128,3 @@ def _scan(asset: str) -> "pl.DataFrame":
     if not lake.partitions(asset):
         raise InfinityError(f"There are no labels yet: `infinity run --until {asset}` creates them.")
     return lake.scan(asset).collect()
-
-
-def _rows_of(label: str) -> list[tuple[str, str]]:
-    """Return the ids of some rows with a label, each with the source of the label."""
-    import polars as pl
-
-    from infinity_assets.catalog.lake import Lake
-
-    lake = Lake(data_dir())
-    if not lake.partitions("labelled"):
-        return []
-    rows = lake.scan("labelled").filter(pl.col("ability").list.contains(label)).select("row_id", "label_source")
-    return rows.sort("label_source", "row_id").head(_EXAMPLES).collect().rows()

@@ -24,7 +24,6 @@ def write(
         prompts: One line per prompt: prompt (name and language), version, hash, and a mark if G was made with it.
         left_out: Numbers of rows that the final filter of G dropped: reason, rows.
         pairs: Number of preference pairs.
-        settings_hash: Hash of all settings.
     """
     pairs_text = (
         "In the form of Infinity-Preference: `prompt`, and `chosen` and `rejected`, each the request with the best or the "

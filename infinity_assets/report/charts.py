@@ -48,9 +48,7 @@ def histogram(
 def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
     """Draw one bar per line of a frame, for as many of the first ten as fit; an empty string if the frame is empty.
 
-    Args:
-        named: Two columns: a name, and a number from 0 to 1.
-        limit: Value to mark with a red line.
+    The columns are a name and a number from 0 to 1. A red line marks the value `limit`.
     """
 
     def draw(lines: pl.DataFrame) -> str:
@@ -69,8 +67,7 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
 def pairs(named: pl.DataFrame, title: str) -> str:
     """Draw a gray and a blue bar per line, for as many of the first ten as fit; an empty string if the frame is empty.
 
-    Args:
-        named: Three columns: name, number of the gray bar or null, number of the blue bar. Negative numbers: no bar.
+    The columns are a name, the number of the gray bar or null, and that of the blue bar. Negative numbers have no bar.
     """
     gray, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
     longest = max([*gray, *blue], default=0.0) or 1.0
@@ -137,10 +134,8 @@ _SHADES = b"\xff\xff\xff\xd9\xd6\xf8\xa7\xa0\xee\x73\x69\xe3\x4f\x43\xdd\x2a\x20
 def heat_map(counts: np.ndarray, title: str) -> str:
     """Draw counts on a square grid in shades on a logarithmic scale; an empty string if all counts are 0.
 
-    The image is a PNG, since SVG would need too many squares. 2 x 2 cells are merged until the image is small enough.
-
-    Args:
-        counts: Non-negative counts of shape (side, side); the first row is drawn at the bottom.
+    The counts have shape (side, side); the first row is drawn at the bottom. The image is a PNG, since SVG would need too
+    many squares. 2 x 2 cells are merged until the image is small enough.
     """
     if not counts.any():
         return ""

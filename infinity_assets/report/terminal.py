@@ -175,10 +175,7 @@ def frame_table(
 ) -> Table:
     """Return a frame as a table. Nulls are blank, and numbers are aligned right.
 
-    Args:
-        texts: Columns of text that may be wrapped.
-        right: Columns of text to align right.
-        floats: Format specification of floats.
+    The columns `texts` may be wrapped; the columns `right` are texts to align right.
     """
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
@@ -205,12 +202,7 @@ def funnel_table(funnel: pl.DataFrame) -> Table:
 
 
 def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[Table]:
-    """Yield the tables of the weak domain loop: scores, turns, budget.
-
-    Args:
-        scores: Rows of `domain_scores`; `None` if it is not materialized.
-        budget: Rows of `domain_budget`.
-    """
+    """Yield the tables of the weak domain loop: scores, turns, budget. `scores` is `None` if they are not materialized."""
     stderr = pl.col("stderr").alias("±")
     if scores is not None and scores.height:
         answered, items = (pl.col(n).map_elements("{:,}".format, pl.String) for n in ("answered", "items"))
@@ -226,11 +218,7 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
 
 
 def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
-    """Yield one table per round: the students' scores by ability.
-
-    Args:
-        abilities: Rows of `abilities` with a column per student, from `diagnosis.spread_students`.
-    """
+    """Yield one table per round: the students' scores by ability, from `diagnosis.spread_students`."""
     points = [name for name in abilities.columns if name.startswith("student ")]
     for number in abilities["round"].unique().sort():
         rows = abilities.filter(pl.col("round") == number)

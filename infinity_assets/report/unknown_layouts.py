@@ -23,9 +23,7 @@ _AT = ["file", "position"]
 def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> str:
     """Describe a source's records of unknown layout, as markdown; an empty string if there are no such records.
 
-    Args:
-        decisions: The decisions on its records, of schema `schema.DECISIONS`.
-        quarantine: The bytes of its dropped records, of schema `schema.QUARANTINE`; some of each shape are read.
+    The bytes of some records of each shape are read from `quarantine` (`schema.QUARANTINE`).
     """
     counted, advice = _find_unknown(decisions, quarantine)
     if counted.is_empty():
@@ -41,11 +39,7 @@ def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: p
 
 
 def describe_guess(annotations: pl.LazyFrame) -> str:
-    """Describe the guess that read records of a source, as markdown; an empty string if there is no guess.
-
-    Args:
-        annotations: The annotations of the source's rows, of schema `schema.ANNOTATIONS`.
-    """
+    """Describe the guess that read records of a source, as markdown; an empty string if there is no guess."""
     marks = annotations.filter(pl.col("name") == ANNOTATION).select(pl.len(), pl.col("value").first()).collect()
     count, mapping = marks.row(0)
     if not count:

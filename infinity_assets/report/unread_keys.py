@@ -3,21 +3,16 @@
 import polars as pl
 
 from infinity_assets.reading.unread import find_unread
-from infinity_assets.report.charts import table
+from infinity_assets.report.charts import table_if_any
 
 _SHOWN = 20
 """Maximum number of keys to show."""
 
 
 def describe_unread_keys(keys: pl.LazyFrame) -> str:
-    """Return a markdown table of the unread keys of a source; an empty string if there are none.
-
-    Args:
-        keys: A table of schema `schema.KEYS`.
-    """
+    """Return a markdown table of the unread keys of a source (`schema.KEYS`); an empty string if there are none."""
     unread = find_unread(keys).select(
         "layout", key="path", text=pl.when("running_text").then(pl.lit("running")), records="records", read="read",
         characters="chars", unread=pl.format("{} %", (100 * pl.col("share")).round().cast(pl.Int64)), example="example",
     )  # fmt: skip
-    lines = unread.collect()
-    return table(lines, rows=_SHOWN) if lines.height else ""
+    return table_if_any(unread.collect(), rows=_SHOWN)

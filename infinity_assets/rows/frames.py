@@ -13,10 +13,7 @@ Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 def conform(frame: Frame, schema: Mapping[str, Any], *, fill: bool = False) -> Frame:
     """Return exactly the columns of a schema, in its order and cast to its types.
 
-    Args:
-        frame: A frame with these columns, and perhaps others.
-        schema: The columns of the result.
-        fill: If true, a missing column becomes null; otherwise it is an error.
+    With `fill`, a missing column becomes null; otherwise it is an error.
     """
     present = set(frame.collect_schema().names() if fill else schema)
     return frame.select(
@@ -45,12 +42,9 @@ def decide(
 
 
 def count_by(frame: Frame, *by: str | pl.Expr, name: str = "rows", within: int = 0) -> Frame:
-    """Count the rows of each combination of values of the columns `by`.
+    """Count the rows of each combination of values of the columns `by`, in a column `name`.
 
-    Args:
-        name: The name of the column with the count.
-        within: Number of columns of `by`, from the left, by which the result is sorted first. Then the highest counts
-            come first, then the other columns decide.
+    The result is sorted by the first `within` of the columns, then by the highest count, then by the other columns.
     """
     counted: Any = frame.group_by(*by).len(name)
     *keys, _ = counted.collect_schema().names()

@@ -209,9 +209,7 @@ def find_grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
 def _strip_debris(content: str, indented: bool = False) -> tuple[str, bool]:
     """Return the text without outer whitespace and without template marks at its end, and whether there were any marks.
 
-    Args:
-        content: The text.
-        indented: Whether to keep the indentation of the first line, as in continued code.
+    With `indented`, the first line keeps its indentation, as in continued code.
     """
     text = content.strip()
     if indented and content[:1].isspace() and text:

@@ -93,9 +93,6 @@ def openai_messages(rows: pl.DataFrame) -> pl.DataFrame:
 def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
     """Return pairs in Infinity-Preference's format: id, prompt (the request), chosen and rejected (messages: the
     request and its answer).
-
-    Args:
-        pairs: Columns row_id, prompt, chosen, rejected.
     """
     return pairs.select(
         pl.col("row_id").alias("id"), "prompt", pl.col("chosen").cast(MESSAGES), pl.col("rejected").cast(MESSAGES)

@@ -10,18 +10,9 @@ from infinity_assets.defs.curate.benchmarks import benchmark_files
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.defs.training import tuned_model, weights_of
+from infinity_assets.evaluation import scores as scoring
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
 from infinity_assets.evaluation.loop import PROXY
-from infinity_assets.evaluation.scores import (
-    OTHER,
-    SCORE,
-    TESTED,
-    count_results,
-    find_result_files,
-    list_references,
-    list_skipped,
-    read_lm_eval,
-)
 from infinity_assets.evaluation.tasks import TASK, explain_unusable, read_tasks, sample_tasks
 from infinity_assets.reading.pool import Pool
 from infinity_assets.report import charts
@@ -43,7 +34,7 @@ def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:
 def _files(step: Step) -> dict[str, str]:
     loop = step.settings.foundation.loop
     if loop.lm_eval:
-        return {f"results {file}": file_hash(file) for file in find_result_files(loop.lm_eval)}
+        return {f"results {file}": file_hash(file) for file in scoring.find_result_files(loop.lm_eval)}
     if not loop.items:
         return {}
     # The proxy depends on InfInstruct-F, which depends on these scores. So this is the proxy of the previous run.
@@ -57,7 +48,7 @@ def _files(step: Step) -> dict[str, str]:
         s.foundation.loop.scoring, s.calls.retries, *prompts.hashes(s.prompts_dir, *sorted(PROMPTS.values()))
     ),
     files=_files,
-    columns=SCORE,
+    columns=scoring.SCORE,
     kinds=("polars", "parquet", "vllm"),
 )  # fmt: skip
 def domain_scores(step: Step) -> Outcome:
@@ -70,11 +61,13 @@ def domain_scores(step: Step) -> Outcome:
     """
     loop = step.settings.foundation.loop
     if not loop.lm_eval and not loop.items:
-        return Outcome(pl.DataFrame(schema=SCORE), measures={"evaluation": "off: foundation.loop.items is 0"})
+        return Outcome(pl.DataFrame(schema=scoring.SCORE), measures={"evaluation": "off: foundation.loop.items is 0"})
     programs: dict[str, Counter[str]] = {}
-    scores = read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluate_models(step, programs)
-    table = pl.concat([scores, list_references(scores, loop.reference_model, loop.reference)])
-    domains = table.filter(role=TESTED).drop_nulls("score").group_by("domain").agg(pl.mean("score")).sort("domain")
+    scores = scoring.read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluate_models(step, programs)
+    table = pl.concat([scores, scoring.list_references(scores, loop.reference_model, loop.reference)])
+    domains = (
+        table.filter(role=scoring.TESTED).drop_nulls("score").group_by("domain").agg(pl.mean("score")).sort("domain")
+    )
     ran = {f"programs of {model}": charts.counts(counts) for model, counts in programs.items() if counts}
     return Outcome(
         table,
@@ -115,7 +108,7 @@ def _evaluate_models(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFr
             step.inference(), spec, asked, loop.sampling, loop.sandbox, step.settings.prompts_dir,
             lambda done, total: step.advance(done, total, "programs"),
         )  # fmt: skip
-        role = TESTED if number == len(models) else OTHER
-        scores.append(count_results(name, role, asked, evaluation.verdicts))
+        role = scoring.TESTED if number == len(models) else scoring.OTHER
+        scores.append(scoring.count_results(name, role, asked, evaluation.verdicts))
         programs[name] = evaluation.programs
-    return pl.concat([*scores, list_skipped(next(reversed(models)), reasons)])
+    return pl.concat([*scores, scoring.list_skipped(next(reversed(models)), reasons)])

@@ -20,18 +20,7 @@ from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
 from infinity_assets.settings import FromText
 from infinity_assets.settings.models import Sampling
-from infinity_assets.synthesis.from_text import (
-    OPERATION,
-    Example,
-    Grammar,
-    Pair,
-    Parsed,
-    build_few_shot,
-    cut,
-    read_exemplars,
-    split_groups,
-)
-from infinity_assets.synthesis.from_text import conversation as conversation_of
+from infinity_assets.synthesis import from_text
 
 _EVIDENCE_CHARS = 300
 _EXEMPLARS = "pairs_from_text"
@@ -44,7 +33,7 @@ class Written(NamedTuple):
 
     context: str
     """The text as it is in the prompt, whole or cut."""
-    parsed: Parsed
+    parsed: from_text.Parsed
     finish_reason: str | None
     error: str | None
     text: str
@@ -128,34 +117,34 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
     """
     recipe, spec, inference = step.settings.from_text, step.settings.models.effective_synthesizer, step.inference()
     known = tokens_of(spec, step.models.engines.folder)
-    grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
+    grammar = from_text.Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
     sampling = Sampling(temperature=0.0, max_tokens=recipe.max_new_tokens)
     room = spec.max_model_len - recipe.max_new_tokens
 
-    def make_example(text: str) -> Example:
-        return Example(text, known.count(text))
+    def make_example(text: str) -> from_text.Example:
+        return from_text.Example(text, known.count(text))
 
     prompt = prompts.load_bilingual(_EXEMPLARS, step.settings.prompts_dir)
-    shown = {wording.label: read_exemplars(wording) for wording in prompt} if recipe.exemplars else {}
+    shown = {wording.label: from_text.read_exemplars(wording) for wording in prompt} if recipe.exemplars else {}
     fixed = {
         label: [make_example(grammar.format_example(*example)) for example in examples]
         for label, examples in shown.items()
     }
-    chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
+    chains: dict[tuple[str, int], list[tuple[from_text.Example, tuple[from_text.Pair, ...]]]] = defaultdict(list)
     written: dict[str, Written] = {}
     for places in _plan(texts, recipe.rounds):
         asked, requests = [], []
         for chain, row_id, text in places:
             wording = prompt.choose(chain[0])
-            context = cut(text, min(recipe.max_context_tokens, room), known.count)
+            context = from_text.cut(text, min(recipe.max_context_tokens, room), known.count)
             earlier = [example for example, _ in chains[chain]]
             asks = make_example(grammar.format_context(context))
             requests.append(
                 CompleteRequest(
                     row_id=row_id,
-                    prompt=wording.label if recipe.exemplars else OPERATION,
+                    prompt=wording.label if recipe.exemplars else from_text.OPERATION,
                     prompt_hash=wording.hash if recipe.exemplars else "",
-                    text=build_few_shot(asks, fixed.get(wording.label, []), earlier, room),
+                    text=from_text.build_few_shot(asks, fixed.get(wording.label, []), earlier, room),
                     sampling=sampling,
                     stop=grammar.stops,
                 )
@@ -178,7 +167,7 @@ def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], 
     plan: list[list[tuple[tuple[str, int], str, str]]] = [[] for _ in range(rounds)]
     for (language,), group_texts in texts.group_by("language", maintain_order=True):
         lines = group_texts.select("row_id", "text").rows()
-        for places, group in zip(plan, split_groups(len(lines), rounds), strict=False):
+        for places, group in zip(plan, from_text.split_groups(len(lines), rounds), strict=False):
             places += [((str(language), number), *lines[place]) for number, place in enumerate(group)]
     return [places for places in plan if places]
 
@@ -189,10 +178,10 @@ def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
     outputs = [written[row] for row in rows["row_id"]]
     rows = rows.with_columns(
         parents=pl.concat_list("row_id"),
-        messages=pl.Series([conversation_of(w.context, w.parsed.pairs) for w in outputs], dtype=schema.MESSAGES),
+        messages=pl.Series([from_text.conversation(w.context, w.parsed.pairs) for w in outputs], dtype=schema.MESSAGES),
         context_chars=pl.Series([len(w.context) for w in outputs], dtype=pl.Int64),
         kind=pl.lit("conversation"),
-        operation=pl.lit(OPERATION),
+        operation=pl.lit(from_text.OPERATION),
         round=0,
     )
     return add_row_ids(rows.drop("row_id")).sort("row_id", pl.col("parents").list.first())

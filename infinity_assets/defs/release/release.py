@@ -85,9 +85,6 @@ def release(step: Step) -> Outcome:
 def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> int:
     """Write preference pairs in the format of Infinity-Preference, except pairs with a denied licence.
 
-    Args:
-        pairs: row_id, prompt, chosen, rejected, licence.
-
     Returns:
         The number of written pairs.
     """
