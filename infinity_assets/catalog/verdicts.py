@@ -4,19 +4,13 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake
 
-MASKED = pl.List(pl.Int64)
-"""Type of `masked_turns`: indexes of messages."""
-
 
 def find_masked_turns(lake: Lake) -> pl.LazyFrame:
-    """Return the turns that a record excludes from training: row_id and masked_turns, one line per row with any."""
-    turns = pl.col("value").str.json_decode(MASKED)
-    return (
-        _notes(lake, "masked_turns")
-        .select("row_id", turns.alias("masked_turns"))
-        .group_by("row_id")
-        .agg(pl.col("masked_turns").explode().unique().sort())
-    )
+    """Return the turns that a record excludes from training: row_id and masked_turns (indexes of messages), one line
+    per row with any.
+    """
+    turns = _notes(lake, "masked_turns").with_columns(masked_turns=pl.col("value").str.json_decode(pl.List(pl.Int64)))
+    return turns.group_by("row_id").agg(pl.col("masked_turns").explode().unique().sort())
 
 
 def find_marked_wrong(lake: Lake) -> pl.Series:

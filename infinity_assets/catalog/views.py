@@ -36,7 +36,9 @@ def refresh_database(data: Path) -> Path:
     outdated. It is also written again if its file was replaced or truncated.
     """
     path, lake = data / DATABASE, Lake(data)
-    wanted = _signature(lake)
+    firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
+    columns = {asset: pl.scan_parquet(file, glob=False).collect_schema() for asset, file in firsts.items()}
+    wanted = digest(repr((duckdb.__version__, lake.data, _statements(), columns, LEDGER)))
     signed = lake.catalog / "views.signature"
     if not signed.exists() or signed.read_text(encoding="utf-8") != f"{wanted} {_stamp(path)}":
         with replace_file(path) as temporary, duckdb.connect(str(temporary)) as connection:
@@ -48,13 +50,6 @@ def refresh_database(data: Path) -> Path:
 def _stamp(file: Path) -> str:
     """Return the size and modification time of a file as a text, to detect changes; `none` if there is no file."""
     return f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else "none"
-
-
-def _signature(lake: Lake) -> str:
-    """Return a hash of all that the views depend on: DuckDB version, folder, SQL, columns of ledger tables and rows."""
-    firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
-    columns = {asset: pl.scan_parquet(file, glob=False).collect_schema() for asset, file in firsts.items()}
-    return digest(repr((duckdb.__version__, lake.data, _statements(), columns, LEDGER)))
 
 
 def _statements() -> str:

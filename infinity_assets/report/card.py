@@ -40,7 +40,9 @@ def write(
         for column in ("licence", "terms", "source", "domain", "language"):
             if column in rows.columns:
                 parts.append(table(rows.group_by(column).len("rows").sort(pl.col("rows") * -1, column), rows=50))
-        parts.append(table(_turns(rows), rows=50))
+        turns = rows.group_by(conversation.turns_of("user").list.len().alias("user turns")).len("rows")
+        share = (pl.col("rows") / rows.height * 100).round(1).cast(pl.String).add(" %")
+        parts.append(table(turns.sort("user turns").with_columns(share=share), rows=50))
     parts += [
         *([f"## InfInstruct-preferences: {pairs:,} pairs", pairs_text] if pairs else []),
         "## Left out of InfInstruct-G by its final filter",
@@ -54,9 +56,3 @@ def write(
         f"Settings: `{settings_hash}`. All of them are in `settings.json`.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _turns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows by their number of user turns: user turns, rows, share in percent."""
-    counted = rows.group_by(conversation.turns_of("user").list.len().alias("user turns")).len("rows").sort("user turns")
-    return counted.with_columns((pl.col("rows") / rows.height * 100).round(1).cast(pl.String).add(" %").alias("share"))

@@ -179,8 +179,9 @@ def _example(example: Example) -> Panel:
 
 def _unknown(unknown: Unknown, others_fit: bool, guessed: bool, console: Console) -> None:
     records = sum(unknown.shapes.values())
+    more = f" and {len(unknown.files) - 3:,} more files" if len(unknown.files) > 3 else ""
     _say(console, "")
-    _say(console, f"{records:,} records of unknown layout, in {_listed(unknown.files)}", style="bold red")
+    _say(console, f"{records:,} records of unknown layout, in {', '.join(unknown.files[:3])}{more}", style="bold red")
     for shown, count in list(unknown.shapes.items())[:_LISTED]:
         _say(console, f"  {count:>7,}  {shown}")
     if len(unknown.shapes) > _LISTED:
@@ -216,10 +217,6 @@ def _unread(keys: list[dict[str, Any]]) -> Table:
     if len(keys) > _UNREAD:
         shown.add_row(f"{len(keys) - _UNREAD:,} more")
     return shown
-
-
-def _listed(files: list[str]) -> str:
-    return ", ".join(files[:3]) + (f" and {len(files) - 3:,} more files" if len(files) > 3 else "")
 
 
 def _dropped(dropped: list[Dropped]) -> Table:

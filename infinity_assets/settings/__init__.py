@@ -262,11 +262,9 @@ class Settings(BaseSettings):
         Raises:
             InfinityError: A value is not valid, a name is unknown, or a file cannot be read.
         """
-        unknown = [
-            name
-            for name in os.environ
-            if name.startswith("INFINITY_") and name not in _FOLDERS and not _names_a_setting(name)
-        ]
+        variables = {name for name in os.environ if name.startswith("INFINITY_")} - set(_FOLDERS)
+        fields = type(self).model_fields
+        unknown = {name for name in variables if name.removeprefix("INFINITY_").split("__")[0].lower() not in fields}
         if unknown:
             raise InfinityError(f"There is no setting {', '.join(sorted(unknown))}: `infinity settings` lists all.")
         try:
@@ -306,10 +304,6 @@ class Settings(BaseSettings):
 
 _FOLDERS = ("INFINITY_DATA", "INFINITY_MODELS", "INFINITY_SETTINGS")
 """Environment variables that name folders or files."""
-
-
-def _names_a_setting(variable: str) -> bool:
-    return variable.removeprefix("INFINITY_").split("__")[0].lower() in Settings.model_fields
 
 
 def _explain(fault: Any) -> str:

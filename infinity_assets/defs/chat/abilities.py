@@ -64,10 +64,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         return Outcome(
             table,
             measures=measures | {"the loop stops": bool(table["stop"].any())},
-            charts={
-                "gap": _draw_gaps(table, number),
-                **{f"round {one}": _round_table(table, one) for one in range(number, 0, -1)},
-            },
+            charts={"gap": _draw_gaps(table, number), **_round_tables(table, number)},
         )
 
     return abilities
@@ -114,10 +111,13 @@ def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, d
     return student.model_copy(update={"model": spec}), measures
 
 
-def _round_table(table: pl.DataFrame, number: int) -> str:
-    """Return the table of a round, without empty columns."""
-    lines = diagnosis.spread_students(table.filter(pl.col("round") == number)).drop("round", "stop")
-    return charts.table(lines.select(column for column in lines if column.count()), rows=30)
+def _round_tables(table: pl.DataFrame, last: int) -> dict[str, str]:
+    """Return the table of each round, the last one first, without empty columns."""
+    tables = {}
+    for number in range(last, 0, -1):
+        lines = diagnosis.spread_students(table.filter(round=number)).drop("round", "stop")
+        tables[f"round {number}"] = charts.table(lines.select(column for column in lines if column.count()), rows=30)
+    return tables
 
 
 def _draw_gaps(table: pl.DataFrame, number: int) -> str:

@@ -66,7 +66,7 @@ def evolve(step: Step, number: int) -> Outcome:
     """Make one shard of `evolved` for round `number`."""
     recipe, asking = step.settings.chat.evolution, step.asking()
     seeds = step.sampled(_candidates(step, number))
-    if _loop_stopped(step, number):
+    if number > 1 and step.read(in_round("abilities", number - 1)).select(pl.any("stop")).collect().item():
         return Outcome(
             EVOLVED.to_frame(),
             rows_in=seeds.height,
@@ -178,11 +178,6 @@ def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
     again = rewrites.select("row_id", duplicate_of=child, reason=pl.lit("copy_of_another"))
     again = again.filter(pl.col("duplicate_of").is_in(before.implode()))
     return again.select("row_id", "reason", frames.json_detail("duplicate_of"))
-
-
-def _loop_stopped(step: Step, number: int) -> bool:
-    """Return whether `abilities` of the previous round has stopped the loop."""
-    return number > 1 and step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
 
 
 def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:

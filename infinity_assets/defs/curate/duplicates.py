@@ -1,6 +1,5 @@
 """`duplicates`: the records that are dropped in favor of another row. Grain: a dropped record."""
 
-from collections.abc import Mapping
 from itertools import takewhile
 
 import polars as pl
@@ -48,13 +47,16 @@ def duplicates(step: Step) -> Outcome:
     )  # fmt: skip
     pairs = count_by(losers, "source", "survivor_source", "method", name="records")
     near = losers.filter(pl.col("method") == "near")
+    scored = None
+    if rule.score:
+        scored = pl.concat(part.select(pl.count("score")) for part in prints.values()).sum().collect().item()
     return Outcome(
         losers,
         measures={
             **{f"{method} duplicates": n for method, n in losers.group_by("method").len().sort("method").iter_rows()},
             "sources compared": ", ".join(added) if before is not None else "all",
             "in source_priority, but no source": ", ".join(sorted(set(rule.source_priority) - set(prints))) or None,
-            f"records with the score {rule.score}": _count_scored(prints) if rule.score else None,
+            f"records with the score {rule.score}": scored,
         },
         charts={
             "duplicates by source and survivor": charts.table_if_any(pairs, rows=20),
@@ -70,10 +72,6 @@ def duplicates(step: Step) -> Outcome:
             "closest to the threshold": _side_by_side(step, near),
         },
     )
-
-
-def _count_scored(prints: Mapping[str, pl.LazyFrame]) -> int:
-    return sum(part.select(pl.col("score").is_not_null().sum()).collect().item() for part in prints.values())
 
 
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:

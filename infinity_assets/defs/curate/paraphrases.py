@@ -63,6 +63,8 @@ def paraphrases(step: Step) -> Outcome:
         rule.paraphrase_threshold,
         advance=lambda done, total: step.advance(done, total, "prompts"),
     )
+    at = {str(t): pl.col("item_id").filter(pl.col("similarity") >= t).n_unique() for t in THRESHOLDS}
+    counts = closest.group_by("benchmark").agg(**at)
     return Outcome(
         closest,
         measures={"items compared": asked.height, "items with unknown words": items.height - asked.height},
@@ -70,15 +72,10 @@ def paraphrases(step: Step) -> Outcome:
             "similarity": charts.histogram(
                 closest["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0
             ),
-            "items with a row at or above": charts.table_if_any(_count_items(closest)),
+            "items with a row at or above": charts.table_if_any(counts.sort("benchmark")),
             "to be reviewed": charts.table_if_any(_review_table(step.lake, closest, items), rows=30),
         },
     )
-
-
-def _count_items(closest: pl.DataFrame) -> pl.DataFrame:
-    at = [(pl.col("item_id").filter(pl.col("similarity") >= t).n_unique()).alias(str(t)) for t in THRESHOLDS]
-    return closest.group_by("benchmark").agg(at).sort("benchmark")
 
 
 def _review_table(lake: Lake, closest: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
