@@ -25,8 +25,8 @@ def describe_cluster(data: Path, row: str, limit: int) -> str:
         if not views.execute("select 1 from information_schema.tables where table_name = 'duplicates'").fetchall():
             raise InfinityError("`duplicates` has not been materialized: `infinity run --until duplicates`.")
         row_id = find_row(views, row)
-        kept = views.execute("select duplicate_of from duplicates where row_id = ?", [row_id]).fetchone()
-        survivor = kept[0] if kept else row_id
+        kept = views.execute("select duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
+        survivor = kept[0][0] if kept else row_id
         losers = views.sql(_LOSERS, params={"row": survivor}).pl()
         lines = [f"row {survivor}, kept by de-duplication", *content_lines(views, survivor)]
         if losers.is_empty():

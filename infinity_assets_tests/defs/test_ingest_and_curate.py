@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import build_defs
@@ -202,7 +203,7 @@ def test_the_sensor_notices_new_changed_and_removed_sources(graph: Graph, instan
 def test_the_sensor_starts_no_run_for_sources_of_the_last_run(graph: Graph, instance: dg.DagsterInstance) -> None:
     """Opening the UI after `infinity run` must not make the whole graph again under the settings of the UI."""
     before = sources_state(Pool.load(graph.data))
-    state_file(graph.lake).write_text(before)
+    write_text(before, state_file(graph.lake))
     assert isinstance(tick(instance)[0], dg.SkipReason)
     assert isinstance(tick(instance, "another state")[0], dg.SkipReason)
     graph.source("three", answered(["What is tuff?"]))
