@@ -31,7 +31,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep Dagster's records of runs in memory: the tests do not need them on disk."""
-    monkeypatch.setattr(runner, "Runner", partial(runner.Runner, instance=dg.DagsterInstance.ephemeral()))
+    monkeypatch.setattr(runner, "run_graph", partial(runner.run_graph, instance=dg.DagsterInstance.ephemeral()))
 
 
 @pytest.fixture

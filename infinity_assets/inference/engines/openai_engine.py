@@ -225,7 +225,7 @@ class OpenAIEngine:
             return attempt
         finally:
             wait = min(attempt.retry_after, LONGEST_RETRY_AFTER) if attempt else 0.0
-            self._limit.leave(turn.ticket, attempt and attempt.outcome, wait)
+            self._limit.leave(turn.ticket, attempt.outcome if attempt else None, wait)
 
     async def _ask_once(self, request: Request) -> _CallResult:
         """Make one call and classify its errors. Raises `EngineMisconfigured` if every request would fail."""

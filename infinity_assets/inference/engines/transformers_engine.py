@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class TransformersEngine:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = cast(Any, AutoTokenizer.from_pretrained(folder, local_files_only=True))
         arguments: dict[str, Any] = {"dtype": precision(spec.dtype, device()), "local_files_only": True, **spec.engine}
         model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments).eval()
         self._model = model if "device_map" in arguments else model.to(device())

@@ -89,7 +89,8 @@ def convert(weights: Path, folder: Path) -> None:
     save_file(dict(_tensors(gguf.GGUFReader(weights), config)), folder / "model.safetensors", metadata={"format": "pt"})
     config.save_pretrained(folder)
     GenerationConfig(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(**source)
+    tokenizer.save_pretrained(folder)
 
 
 def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, torch.Tensor]]":
