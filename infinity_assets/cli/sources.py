@@ -278,7 +278,7 @@ def preview(
     check_layout(tried)
     if fields:
         tried["fields"] = {**source.fields, **dict(map(_field, fields))}
-    source = source.model_copy(update=tried)
+    source = type(source)(**(source.model_dump() | tried))  # which checks the fields
     if glob is not None:
         source = source.model_copy(update={"include": (glob,)})
         files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]

@@ -219,3 +219,8 @@ def test_fetch_downloads_sources_that_have_only_a_yaml(sources: Path, server: Hu
     assert [path.name for path in sources.iterdir() if data_files(path)] == ["two"]
     done("fetch", "--sources", str(sources))
     assert listed("name", "fetched", "files", "licence") == [("one", True, 1, "MIT"), ("two", True, 1, "MIT")]
+
+
+def test_a_misspelled_field_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"ask": "q", "reply": "a"}\n')
+    assert "did you mean `output`?" in refused("sources", "preview", str(tmp_path), "--field", "outptu=reply")

@@ -131,7 +131,7 @@ def parse_named(value: object, layout: str | None = None) -> tuple[str | None, l
     if plan.doubtful and layout is None and name in _ASKING:
         key = _find_unread_context(value, plan.doubtful, drafts)
         if key is not None:
-            why = f"the question may be about `{key}`: read it with `fields: {{context: {key}}}`, or not with `layout: {name}`"
+            why = f"the question may be about `{key}`: read it with `fields: {{context: {key}}}`, or leave it out with `layout: {name}`"
             return name, [Rejected(UNREAD_CONTEXT, why)] * len(drafts)
     keys = plan.facts
     if keys is None:
