@@ -223,4 +223,4 @@ def test_fetch_downloads_sources_that_have_only_a_yaml(sources: Path, server: Hu
 
 def test_a_misspelled_field_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('{"ask": "q", "reply": "a"}\n')
-    assert "did you mean `output`?" in refused("sources", "preview", str(tmp_path), "--field", "outptu=reply")
+    assert "did you mean `output`?" in refused("preview", str(tmp_path), "--field", "outptu=reply")
