@@ -69,6 +69,7 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
         page = browser.new_page(viewport={"width": 1500, "height": 1600})
         page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 
@@ -76,14 +77,14 @@ def page() -> Iterator[Page]:
 def test_the_lineage_shows_the_groups(page: Page, url: str) -> None:
     page.goto(f"{url}/asset-groups")
     for group in ("ingest", "curate", "score", "foundation", "chat", "release"):
-        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
 
 
 def test_an_asset_page_shows_rows_decisions_and_a_chart(page: Page, url: str, project: Project) -> None:
     rows = project.lake.manifest("inf_instruct_f")
     assert rows
     page.goto(f"{url}/assets/inf_instruct_f?view=events")
-    expect(page.get_by_text("near_duplicate").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("near_duplicate").first).to_be_visible()
     expect(page.get_by_text("seed_replay").first).to_be_visible()
     expect(page.get_by_text(str(rows.rows_out), exact=True).first).to_be_visible()
     chart = page.locator("img[src^='data:image/svg+xml']").first
@@ -94,13 +95,13 @@ def test_an_asset_page_shows_rows_decisions_and_a_chart(page: Page, url: str, pr
 def test_the_checks_of_an_asset_are_green(page: Page, url: str) -> None:
     page.goto(f"{url}/assets/inf_instruct_g?view=checks")
     for check in ("conservation", "clean", "lineage", "licence"):
-        expect(page.get_by_text(check, exact=True).first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(check, exact=True).first).to_be_visible()
 
 
 def test_a_click_materializes_an_asset(page: Page, url: str) -> None:
     events = f"{url}/assets/tag_vocabulary?view=events"
     page.goto(events)
-    expect(page.get_by_text("labels used once").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("labels used once").first).to_be_visible()
     before = set(_runs(page))
     page.locator("button", has_text="Materialize").first.click()
     deadline = time.monotonic() + PATIENCE / 1000

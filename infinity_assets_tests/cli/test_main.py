@@ -260,7 +260,7 @@ def test_models_are_fetched_with_the_reward_model_and_without_served_models(
 ) -> None:
     fetched = []
 
-    def fetch(spec, models_dir, say):
+    def fetch(spec, models_dir):
         fetched.append(spec.model)
         return models_dir / spec.model
 

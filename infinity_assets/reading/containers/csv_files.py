@@ -102,9 +102,8 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
             yield Record(position, raw=row.raw, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
         elif cells is None or columns is None:
             yield Record(position, raw=row.raw, error=MALFORMED_ROW, message="a quote that is not closed")
-        elif len(cells) != len(
-            columns
-        ):  # an unquoted delimiter cut a text in two, or cells are missing, maybe not the last
+        elif len(cells) != len(columns):
+            # An unquoted delimiter cut a text in two, or cells are missing, which need not be the last ones.
             yield Record(
                 position, raw=row.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns"
             )
